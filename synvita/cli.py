@@ -1,0 +1,340 @@
+"""The command `synvita`: one subcommand per stage; every stage takes `--run DIR` and goes on where it was."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from synvita import __version__
+
+SETTINGS = """
+settings: any value of the configuration can be given as a dotted flag, e.g. --train.epochs 2 --weigh.criterion product
+(`synvita config` prints them all), or as YAML with --config FILE. A run folder keeps the configuration it was begun
+with in config.yaml.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="synvita",
+        description="Better video-language alignment with synthetic videos: "
+        "triplets -> generate -> weigh -> train -> evaluate -> report.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"synvita {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def stage(name: str, help_text: str, call: Callable[..., int], parent: Any = commands) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = parent.add_parser(
+            name,
+            help=help_text,
+            description=help_text[0].upper() + help_text[1:] + ".",
+            epilog=SETTINGS,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        sub.add_argument("--run", type=Path, required=True, metavar="DIR", help="the run folder")
+        sub.add_argument("--recipe", help="a named configuration: mini, own_triplets (default: the run's, or mini)")
+        sub.add_argument("--config", type=Path, metavar="FILE", help="YAML with settings that differ from the recipe")
+        sub.set_defaults(call=call)
+        return sub
+
+    demo = stage("demo", "the whole chain in the miniature: prints the table and the path of the report", run_demo)
+    demo.add_argument("--workers", type=int, default=2, help="arms trained at a time, one thread each (default 2)")
+
+    triplets = commands.add_parser("triplets", help="stage 1: make, import or check triplets")
+    kinds = triplets.add_subparsers(dest="what", metavar="WHAT", required=True)
+    stage("make", "make the miniature's triplets, videos and benchmarks", run_make, kinds)
+    imported = stage(
+        "import", "import a table of triplets (CSV, JSONL, Parquet; own or VideoCon's columns)", run_import, kinds
+    )
+    imported.add_argument("table", type=Path)
+    imported.add_argument(
+        "--videos", type=Path, metavar="DIR", help="videos are relative to it (default: the table's folder)"
+    )
+    check = kinds.add_parser("check", help="read a table and name every bad row", allow_abbrev=False)
+    check.add_argument("table", type=Path)
+    check.add_argument(
+        "--videos", type=Path, metavar="DIR", help="videos are relative to it (default: the table's folder)"
+    )
+    check.set_defaults(call=run_check)
+
+    generate = stage("generate", "stage 2: make a synthetic clip for each negative caption", run_generate)
+    generate.add_argument(
+        "--clips", type=Path, metavar="TABLE", help="take existing clips instead: CSV or JSONL caption,file"
+    )
+    stage("weigh", "stage 3: score every clip with both captions and turn the scores into weights", run_weigh)
+    train = stage("train", "stages 4 and 5 for all arms: train, then ask every pair", run_train)
+    train.add_argument("--workers", type=int, default=2, help="arms at a time, one thread each (default 2)")
+    arm = stage("arm", "train and evaluate one arm with one seed", run_arm)
+    arm.add_argument(
+        "--arm", required=True, help="off_the_shelf, real_only, uniform, weighted, synvita, weighted_oracle"
+    )
+    arm.add_argument("--seed", type=int, default=0)
+    stage("evaluate", "stage 5: metrics with intervals from the pair scores, into results.json", run_evaluate)
+    stage("report", "stage 6: one self-contained HTML page from results.json", run_report)
+
+    score = commands.add_parser("score", help="how well captions fit a video: alignment in [0, 1] and log-odds")
+    score.add_argument("video", type=Path, help="any video file")
+    score.add_argument("captions", nargs="+", help="one or more captions, each in quotes")
+    score.add_argument("--model", default="mini-video-llava", help="shipped name, folder or owner/name")
+    score.add_argument("--adapter", type=Path, help="a LoRA adapter in peft's format, trained on that model")
+    score.add_argument(
+        "--temporal-attention", choices=["true", "false"], help="say false for transformers-layout models"
+    )
+    score.add_argument(
+        "--decode-timeout", type=float, default=60.0, metavar="S", help="seconds until a decoder is killed"
+    )
+    score.set_defaults(call=run_score)
+
+    show = commands.add_parser("config", help="print a recipe as YAML", allow_abbrev=False)
+    show.add_argument("--recipe", default="mini")
+    show.set_defaults(call=run_config)
+    return top
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
+    """The run's configuration: recipe or the folder's own, then --config, then flags; claims the folder."""
+    import yaml
+
+    from synvita.core.run_folder import claim_run
+    from synvita.core.settings import build, override
+    from synvita.recipes import RunConfig, recipe
+
+    stored = arguments.run / "config.yaml"
+    if stored.exists() and arguments.recipe is None:
+        values = yaml.safe_load(stored.read_text())
+    else:
+        default = "own_triplets" if getattr(arguments, "what", None) == "import" else "mini"
+        values = recipe(arguments.recipe or default).as_dict()
+    if arguments.config is not None:
+        if not arguments.config.exists():
+            raise ValueError(f"--config: {arguments.config}: no such file")
+        given = yaml.safe_load(arguments.config.read_text()) or {}
+        values = merge(values, given)
+    config = build(RunConfig, override(values, flags))
+    if arguments.command not in ("demo", "triplets") and not stored.exists():
+        raise ValueError(f"--run: {arguments.run} is no run folder (no config.yaml); begin with synvita triplets")
+    claim_run(arguments.run, config.as_dict())
+    return config
+
+
+def merge(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """`given` over `values`, nested; unknown knobs are found later by name."""
+    merged = dict(values)
+    for key, value in given.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def run_demo(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+    from synvita.core.run_folder import only_one
+
+    config = settled(a, flags)
+    with only_one(a.run, "demo"):
+        report = stages.demo(a.run, config, a.workers)
+    say(table(a.run))
+    say(f"\nresults: {a.run / 'results.json'}\nreport:  {report}")
+    return holes(a.run)
+
+
+def run_make(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    stages.make_triplets(a.run, settled(a, flags))
+    say(f"triplets: {stages.count_lines(a.run / 'triplets.jsonl')} in {a.run / 'triplets.jsonl'}")
+    return 0
+
+
+def summarise(imported: Any) -> int:
+    from synvita.triplets.tables import summary
+
+    for bad in imported.set_aside:
+        sys.stderr.write(f"{bad.where}: {bad.reason}\n")
+    say("\n".join(f"{key}: {value}" for key, value in summary(imported).items()))
+    return 3 if imported.set_aside else 0
+
+
+def run_check(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita.triplets.tables import read_triplets
+
+    refuse(flags)
+    return summarise(read_triplets(a.table, a.videos))
+
+
+def run_import(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita.core.store import write_records
+    from synvita.triplets.tables import read_triplets, write_set_aside
+
+    imported = read_triplets(a.table, a.videos)
+    settled(a, flags)
+    if (a.run / "triplets.jsonl").exists():
+        raise ValueError(f"--run: {a.run} already has triplets.jsonl; give a new folder")
+    write_set_aside(a.run / "triplets.set_aside.jsonl", imported.set_aside)
+    write_records(a.run / "triplets.jsonl", imported.triplets)
+    return summarise(imported)
+
+
+def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    config = settled(a, flags)
+    if a.clips is not None:
+        from synvita.generate.existing import take_clips
+
+        counts = take_clips(stages.need(a.run, "triplets.jsonl", "triplets import").parent, a.clips)
+    else:
+        counts = stages.make_clips(a.run, config)
+    say("generate: " + (", ".join(f"{v} {k}" for k, v in counts.items()) or "all clips are there"))
+    return 3 if counts.get("set_aside") else 0
+
+
+def run_weigh(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    counts = stages.make_weights(a.run, settled(a, flags))
+    say("weigh: " + (", ".join(f"{v} {k}" for k, v in counts.items()) or "all weights are there"))
+    return 3 if counts.get("set_aside") else 0
+
+
+def run_train(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    config = settled(a, flags)
+    with stages.only_one(a.run, "train"):
+        stages.run_arms(a.run, config, config.train.seed, a.workers)
+    say(f"train: adapters in {a.run / 'adapters'}, pair scores in {a.run / 'pairs'}")
+    return 0
+
+
+def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    config = settled(a, flags)
+    known = stages.all_arms(config)
+    if a.arm not in known:
+        raise ValueError(f"--arm: unknown arm {a.arm!r}; known: {', '.join(known)}")
+    with stages.only_one(a.run, f"arm-{a.arm}-{a.seed}"):
+        stages.train_and_evaluate(a.run, config, a.arm, a.seed)
+    return 0
+
+
+def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    config = settled(a, flags)
+    stages.make_results(a.run, config, config.train.seed)
+    say(table(a.run))
+    return holes(a.run)
+
+
+def run_report(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    settled(a, flags)
+    say(f"report: {stages.make_report(a.run)}")
+    return 0
+
+
+def run_score(a: argparse.Namespace, flags: list[str]) -> int:
+    refuse(flags)
+    from synvita.videollm.aligner import Aligner
+
+    attention = {"true": True, "false": False, None: None}[a.temporal_attention]
+    aligner = Aligner.from_pretrained(a.model, a.adapter, attention, decode_timeout=a.decode_timeout)
+    try:
+        found = aligner.score(a.video, a.captions)
+    finally:
+        aligner.close()
+    say(f"{'alignment':>9}  {'log-odds':>8}  caption")
+    for value, odds, caption in zip(found.alignment, found.log_odds, a.captions, strict=True):
+        say(f"{value:9.4f}  {odds:8.3f}  {caption}")
+    return 0
+
+
+def run_config(a: argparse.Namespace, flags: list[str]) -> int:
+    import yaml
+
+    from synvita.core.settings import build, override
+    from synvita.recipes import RunConfig, recipe
+
+    config = build(RunConfig, override(recipe(a.recipe).as_dict(), flags))
+    say(yaml.safe_dump(config.as_dict(), sort_keys=False).rstrip())
+    return 0
+
+
+def refuse(flags: list[str]) -> None:
+    if flags:
+        raise ValueError(f"{flags[0]}: unknown argument (see --help)")
+
+
+def table(run: Path) -> str:
+    """The arms and their main figures in percent, for the terminal."""
+    import json
+
+    arms = json.loads((run / "results.json").read_text())["arms"]
+    tasks = {
+        "in-dist": ("in_distribution", "auc"),
+        "open": ("open", "auc"),
+        "unseen": ("unseen", "auc"),
+        "temporal": ("temporal", "auc"),
+        "retr. temporal": ("retrieval_temporal", "map"),
+        "retr. events": ("retrieval_events", "map"),
+        "QA": ("qa", "accuracy"),
+    }
+    shown = {title: at for title, at in tasks.items() if any(at[0] in found for found in arms.values())}
+    lines = [f"{'arm (AUC, mAP, accuracy in %)':<30}" + "".join(f"{title:>20}" for title in shown)]
+    for arm, found in arms.items():
+        cells = []
+        for name, metric in shown.values():
+            value = found.get(name)
+            cells.append(
+                f"{100 * value[metric]:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]" if value else "-"
+            )
+        lines.append(f"{arm:<30}" + "".join(f"{cell:>20}" for cell in cells))
+    return "\n".join(lines)
+
+
+def holes(run: Path) -> int:
+    """3, and a line on stderr, if pairs are missing from the figures; else 0."""
+    import json
+
+    arms = json.loads((run / "results.json").read_text())["arms"]
+    missing = max(
+        (v.get("missing", 0) for found in arms.values() for v in found.values() if isinstance(v, dict)), default=0
+    )
+    if missing:
+        sys.stderr.write(f"synvita: {missing} pairs could not be scored; the reasons are in {run / 'pairs'}\n")
+    return 3 if missing else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done; 1 failed; 2 wrong input; 3 done, but something was set aside; 130 interrupted."""
+    arguments, flags = parser().parse_known_args(argv)
+    try:
+        return int(arguments.call(arguments, flags))
+    except (ValueError, FloatingPointError) as error:
+        sys.stderr.write(f"synvita: {error}\n")
+        return 2
+    except OSError as error:
+        name = f" ({error.filename})" if error.filename else ""
+        sys.stderr.write(
+            f"synvita: {error.strerror or error}{name}; nothing half-written was kept, run again to go on\n"
+        )
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("synvita: interrupted; run the same command again to go on\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

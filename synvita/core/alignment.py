@@ -1,0 +1,30 @@
+"""Answer logits -> scores. Pure, and always in fp32: bf16 scores tie so often that rankings become a matter of luck."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def log_odds(logits: Tensor, yes: int, no: int) -> Tensor:
+    """(..., vocab) logits at the answer position -> (...) fp32 log-odds of Yes against No."""
+    chosen = logits[..., [yes, no]].float()
+    return chosen[..., 0] - chosen[..., 1]
+
+
+def alignment(odds: Tensor) -> Tensor:
+    """f(V, t) of Eq. 1: P(Yes) / (P(Yes) + P(No)) = sigmoid of the log-odds; in [0, 1], never NaN by underflow."""
+    return torch.sigmoid(odds)
+
+
+def vqa_score(logits: Tensor, answer: Tensor) -> Tensor:
+    """f-bar of one scorer: exp(-mean cross-entropy of the answer including its end token); not the same as `alignment`.
+
+    Args:
+        logits: (..., A, vocab) at the positions that predict the answer's tokens. answer: (A,) token ids.
+    Returns:
+        (...) fp32 in [0, 1].
+    """
+    predicted = torch.log_softmax(logits.float(), -1)
+    picked = predicted.gather(-1, answer.expand(predicted.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+    return picked.mean(-1).exp()

@@ -1,0 +1,132 @@
+"""The records that stages hand to each other, checked where they are born.
+
+A record raises ValueError naming the field, the value and the way out; `core.store` adds file:line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Misalignment(StrEnum):
+    """The seven ways in which VideoCon's negative captions differ from the true ones."""
+
+    OBJECT = "object"
+    ACTION = "action"
+    ATTRIBUTE = "attribute"
+    COUNT = "count"
+    RELATION = "relation"
+    HALLUCINATION = "hallucination"
+    FLIP = "flip"
+
+
+class Domain(StrEnum):
+    """z of Eq. 6: where a video comes from."""
+
+    REAL = "real"
+    SYNTHETIC = "synthetic"
+
+    @property
+    def other_domain(self) -> Domain:
+        return Domain.SYNTHETIC if self is Domain.REAL else Domain.REAL
+
+
+SPLITS = ("train", "val", "test", "test_open")  # test: like the training set; test_open: all concepts
+
+
+def require_text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name}: empty or not text ({value!r})")
+
+
+def require_share(name: str, value: Any) -> None:
+    """A number in [0, 1]; refuses NaN, None and booleans."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or not 0 <= value <= 1:
+        raise ValueError(f"{name}: {value!r} is not a number in [0, 1]")
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """(V, t, t-): a video, a caption that is true of it and one that is not.
+
+    `video` is a path, relative to the run folder or absolute.
+    """
+
+    id: str
+    video: str
+    caption: str
+    negative_caption: str
+    misalignment: Misalignment
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        for name in ("id", "video", "caption", "negative_caption"):
+            require_text(name, getattr(self, name))
+        if self.caption.strip() == self.negative_caption.strip():
+            raise ValueError(f"negative_caption: the same as caption ({self.caption!r}); nothing to tell apart")
+        if self.misalignment not in set(Misalignment):
+            known = ", ".join(Misalignment)
+            raise ValueError(f"misalignment: unknown type {str(self.misalignment)!r}; known: {known}")
+        object.__setattr__(self, "misalignment", Misalignment(self.misalignment))
+        if self.split not in SPLITS:
+            raise ValueError(f"split: unknown split {self.split!r}; known: {', '.join(SPLITS)}")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A synthetic video: what it was asked to show, by which generator, and its file (relative to the run folder)."""
+
+    clip_id: str
+    caption: str
+    generator: str
+    revision: str
+    settings: dict[str, Any]
+    seed: int
+    file: str
+
+    def __post_init__(self) -> None:
+        for name in ("clip_id", "caption", "generator", "revision", "file"):
+            require_text(name, getattr(self, name))
+
+
+def clip_id(caption: str, generator: str, revision: str, settings: dict[str, Any], seed: int) -> str:
+    """The id of a clip is what it is made from, so equal requests share one clip and nothing is made twice."""
+    content = json.dumps([caption, generator, revision, settings, seed], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class ScoredClip:
+    """One VQA score (f-bar of one scorer): how well a caption fits a clip, over `frames` frames."""
+
+    clip_id: str
+    caption: str
+    scorer: str
+    frames: int
+    score: float
+
+    def __post_init__(self) -> None:
+        for name in ("clip_id", "caption", "scorer"):
+            require_text(name, getattr(self, name))
+        require_share("score", self.score)
+
+
+@dataclass(frozen=True)
+class ClipWeight:
+    """w of Eq. 4 for one triplet's clip: how much the synthetic video is trusted."""
+
+    triplet_id: str
+    clip_id: str
+    criterion: str
+    scorers: list[str] = field(default_factory=list)
+    weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("triplet_id", "clip_id", "criterion"):
+            require_text(name, getattr(self, name))
+        require_share("weight", self.weight)

@@ -1,0 +1,60 @@
+"""One folder per run. It belongs to one resolved configuration; another one is refused with what differs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from synvita.core.settings import dotted
+from synvita.core.store import write_atomic
+
+
+def claim_run(run: Path, config: dict[str, Any]) -> None:
+    """Write `config.yaml`, or check that the folder's is the same.
+
+    Raises:
+        ValueError: the folder belongs to another configuration (each difference as knob: there -> here), or holds
+            something else than a run.
+    """
+    path = run / "config.yaml"
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    if not path.exists():
+        if run.exists() and not run.is_dir():
+            raise ValueError(f"--run: {run} is a file; give a folder")
+        others = [p.name for p in run.iterdir() if not p.name.startswith(".")] if run.exists() else []
+        if others:
+            raise ValueError(f"--run: {run} holds {sorted(others)[0]!r} but no config.yaml; give a new or empty folder")
+        write_atomic(path, text)
+        return
+    there, here = dotted(yaml.safe_load(path.read_text())), dotted(yaml.safe_load(text))
+    if there != here:
+        changed = [
+            f"{k}: {there.get(k)} -> {here.get(k)}" for k in sorted({*there, *here}) if there.get(k) != here.get(k)
+        ]
+        raise ValueError(
+            f"--run: {run} belongs to another configuration ({'; '.join(changed[:5])}"
+            f"{'; ...' if len(changed) > 5 else ''}); give another folder or the configuration in {path}"
+        )
+
+
+@contextlib.contextmanager
+def only_one(run: Path, what: str) -> Iterator[None]:
+    """Hold a lock, so that two processes never do the same stage of one run; the second is refused."""
+    run.mkdir(parents=True, exist_ok=True)
+    lock = (run / f".{what.replace('/', '-')}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ValueError(f"--run: another process is at work on {what!r} in {run}; wait for it or stop it") from None
+    try:
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+    finally:
+        lock.close()

@@ -1,0 +1,545 @@
+"""Video file <-> uint8 (T, H, W, 3) RGB; which frames of a video a model sees; decoding that can be killed.
+
+The only module that knows the decoder (PyAV, imported where it is used). A frame's index is its rank in presentation
+order: it counts frames, never seconds, so a variable frame rate changes nothing.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import json
+import os
+import select
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+RULES = ("video_llava", "mplug_owl")
+MAX_SIDE, MAX_PIXELS = 16384, 64_000_000  # a small file may claim any size: checked before a frame is allocated
+START_TIMEOUT_S = 120.0  # a child imports numpy and PyAV: 0.2 s warm, many on a cold network disk; no video's fault
+
+
+class VideoError(ValueError):
+    """A file that gives no frames; the message is `path: what is wrong; the way out`."""
+
+
+def uniform_indices(n: int, k: int, rule: str = "video_llava") -> list[int]:
+    """k frame indices of n, spread as each video LLM was trained to see them (repeats where n < k).
+
+    The rules differ by a frame here and there, which is enough to shift scores from the published ones:
+    `video_llava` has both ends, truncated; `mplug_owl` has the middles of segments, rounded half to even.
+
+    Raises:
+        ValueError: unknown rule, n < 1 or k < 1.
+    """
+    if rule not in RULES:
+        raise ValueError(f"rule: unknown frame rule {rule!r}; known: {', '.join(RULES)}")
+    if n < 1 or k < 1:
+        raise ValueError(f"n, k: need at least one frame to take from and one to take, got n={n}, k={k}")
+    if rule == "video_llava":
+        return [int(i) for i in np.linspace(0, n - 1, k, dtype=int)]
+    step = (n - 1) / k
+    return [int(step / 2) + int(i) for i in np.round(step * np.arange(k))]
+
+
+# ---- opening
+
+
+@contextlib.contextmanager
+def open_video(path: Path | str) -> Iterator[tuple[Any, Any]]:
+    """(container, its first real video stream), after every check that needs no decoding."""
+    import av
+
+    try:
+        info = os.stat(path)  # noqa: PTH116 - `path` may be a str whose spelling the message must keep
+    except OSError as error:
+        raise VideoError(f"{path}: {error.strerror}; check the path and its permissions") from None
+    if stat.S_ISDIR(info.st_mode):
+        raise VideoError(f"{path}: is a folder; give a video file")
+    if stat.S_ISREG(info.st_mode) and info.st_size == 0:
+        raise VideoError(f"{path}: zero bytes; fetch or generate it again")
+    try:  # `file:` and the whitelist: no name or playlist of a manifest reaches the network
+        container = av.open(
+            f"file:{os.fspath(path)}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VideoError(f"{path}: not a readable video ({reason}); fetch it again or re-encode it") from None
+    with container:
+        streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        if not streams:
+            raise VideoError(f"{path}: no video stream (audio only?); give a file with pictures")
+        stream = streams[0]
+        check_size(path, stream.codec_context.width, stream.codec_context.height)
+        stream.codec_context.thread_count = 1  # clips are decoded side by side; and frame threads drop frames on errors
+        yield container, stream
+
+
+def check_size(path: Path | str, width: int, height: int) -> None:
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        limit = f"{MAX_SIDE} pixels a side, {MAX_PIXELS // 1_000_000} megapixels"
+        raise VideoError(f"{path}: frames of {width}x{height} are over the limit ({limit}); scale it down first")
+
+
+@dataclass
+class Layout:
+    """What the packets say without decoding: when frames are shown and where decoding can start."""
+
+    times: list[int] = field(default_factory=list)  # presentation times of the frames, ascending
+    keys: list[int] = field(default_factory=list)  # presentation times of the key frames, ascending
+    count: int = 0  # frames with packets that are shown
+    claimed: int = 0  # frames that the header promises; more than `count` if the file is cut
+    timed: bool = True  # every packet has a time and no two the same: a frame is found by its time
+
+
+def read_layout(container: Any, stream: Any) -> Layout:
+    """Count frames by reading packets only: about 100 times cheaper than decoding them."""
+    layout, read = Layout(), 0
+    for packet in packets(container, stream):
+        read += 1
+        layout.timed &= packet.pts is not None
+        if packet.is_keyframe and packet.pts is not None:
+            layout.keys.append(packet.pts)
+        if packet.is_discard:  # cut off by an edit list: decoded for its successors, never shown
+            continue
+        layout.count += 1
+        if packet.pts is not None:
+            layout.times.append(packet.pts)
+    layout.times.sort()
+    layout.keys.sort()
+    layout.timed &= len(set(layout.times)) == layout.count
+    # MP4's index has what is left after edit lists; `frames` has all samples. Other formats' indices hold key frames.
+    promised = len(stream.index_entries) if "mp4" in container.format.name else stream.frames
+    layout.claimed = layout.count + max(0, promised - read)
+    return layout
+
+
+def packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Packets with data; a broken end of the file ends them as a clean one does."""
+    import av
+
+    with contextlib.suppress(av.FFmpegError):
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+
+
+# ---- decoding
+
+
+def decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """Frames in presentation order from where the container stands; broken packets give none."""
+    import av
+
+    for packet in packets(container, stream):
+        with contextlib.suppress(av.FFmpegError):
+            yield from packet.decode()
+    with contextlib.suppress(av.FFmpegError):
+        yield from stream.codec_context.decode(None)
+
+
+class ToRGB:
+    """Frames -> uint8 (H, W, 3) arrays of one size, turned upright; one scaler for all frames of a file."""
+
+    def __init__(self, path: Path | str, stream: Any):
+        from av.video.reformatter import VideoReformatter
+
+        self.path, self.scaler = path, VideoReformatter()
+        self.width, self.height = stream.codec_context.width, stream.codec_context.height
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        check_size(self.path, frame.width, frame.height)  # a stream may change its size after its header
+        size = (self.width or frame.width, self.height or frame.height)
+        rgb = self.scaler.reformat(frame, *size, format="rgb24", threads=1).to_ndarray()
+        return np.rot90(rgb, round(frame.rotation / 90) % 4)  # both count anticlockwise
+
+
+def decode_by_time(path: Path | str, layout: Layout, wanted: Sequence[int]) -> dict[int, np.ndarray]:
+    """Frames found by their time, from the nearest key frame before each; what cannot be found so is left out.
+
+    Two far frames of a ten-minute video then cost two groups of pictures, not ten minutes.
+    """
+    import av
+
+    found: dict[int, np.ndarray] = {}
+    with open_video(path) as (container, stream), contextlib.suppress(av.FFmpegError):
+        convert, frames, shown = ToRGB(path, stream), None, -(2**63)
+        for index in wanted:
+            target = layout.times[index]
+            before = bisect.bisect_right(layout.keys, target) - 1
+            if before < 0:
+                return found
+            key = layout.keys[before]
+            if frames is None and before == 0:
+                frames = decoded(container, stream)  # the file is open at its start
+            elif frames is None or key > shown:
+                if not seek_to_key(container, stream, key, set(layout.keys)):
+                    return found
+                frames = decoded(container, stream)
+            frame = next((f for f in frames if f.pts is None or f.pts >= target), None)
+            if frame is None or frame.pts != target:
+                return found
+            shown = target
+            found[index] = convert(frame)
+    return found
+
+
+def seek_to_key(container: Any, stream: Any, key: int, keys: set[int]) -> bool:
+    """Stand at a key frame shown at or before `key`; False where the format cannot (some seek to just anywhere)."""
+    container.seek(key, stream=stream)
+    first = next(packets(container, stream), None)
+    if first is None or first.pts not in keys or first.pts > key:
+        return False
+    container.seek(key, stream=stream)  # back over the packet looked at
+    return True
+
+
+def decode_in_order(path: Path | str, wanted: Sequence[int], to_end: bool = False) -> tuple[dict[int, np.ndarray], int]:
+    """(frames by index, number of frames decoded): from the first frame on, until all wanted are found or the end."""
+    found: dict[int, np.ndarray] = {}
+    number, left = 0, set(wanted)
+    with open_video(path) as (container, stream):
+        convert = ToRGB(path, stream)
+        for frame in decoded(container, stream):
+            if number in left:
+                found[number] = convert(frame)
+                left.discard(number)
+            number += 1
+            if not left and not to_end:
+                break
+    return found, number
+
+
+def fetch(path: Path | str, layout: Layout, wanted: Sequence[int]) -> tuple[dict[int, np.ndarray], int | None]:
+    """(frames by index, None); or, where some are missing, (those found, how many frames the file really has)."""
+    if layout.timed and max(wanted) < layout.count:
+        found = decode_by_time(path, layout, wanted)
+        if len(found) == len(wanted):
+            return found, None
+    found, number = decode_in_order(path, wanted)
+    return found, None if len(found) == len(wanted) else number
+
+
+def scan(path: Path | str) -> Layout:
+    with open_video(path) as (container, stream):
+        return read_layout(container, stream)
+
+
+def stack(found: dict[int, np.ndarray], indices: Sequence[int]) -> np.ndarray:
+    return np.stack([found[i] for i in indices])
+
+
+def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
+    """The frames at these indices, in the order asked (repeats allowed).
+
+    Returns:
+        (k, H, W, 3) uint8 RGB, upright.
+    Raises:
+        VideoError: no readable video, or an index outside it; names both.
+    """
+    wanted = sorted({int(i) for i in indices})
+    if not wanted or wanted[0] < 0:
+        raise ValueError(f"indices: need one or more, none negative, got {list(indices)}")
+    found, number = fetch(path, scan(path), wanted)
+    if number == 0:
+        raise no_frame(path)
+    if number is not None:
+        raise VideoError(f"{path}: frame {wanted[-1]} asked for, {number} frames decode; ask for frames below {number}")
+    return stack(found, indices)
+
+
+def sample_frames(path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
+    """k frames of a video by a model's rule (`uniform_indices`), from as few decoded frames as the file allows.
+
+    A container may promise more frames than it has (a cut download). Indices are then those of the frames that decode,
+    with a warning that names the file and both counts.
+
+    Returns:
+        (k, H, W, 3) uint8 RGB, upright.
+    Raises:
+        VideoError: missing, empty, no video, no decodable frame, or too large.
+    """
+    uniform_indices(1, k, rule)  # a wrong knob is not the video's fault: say so before opening it
+    layout = scan(path)
+    number: int | None = layout.count
+    if layout.count < layout.claimed:  # cut: its last packets may give no frame, so only decoding can count
+        number, layout.timed = decode_in_order(path, [], to_end=True)[1], False
+    while number is not None:  # once; again, on the fewer frames there are, if the last ones do not decode
+        if number == 0:
+            raise no_frame(path)
+        have = number
+        indices = uniform_indices(have, k, rule)
+        found, number = fetch(path, layout, sorted(set(indices)))
+        layout.timed &= number is None  # a packet without a frame: the ranks of the two differ
+    if have < layout.claimed:
+        text = f"{path}: {layout.claimed} frames claimed, {have} decode (cut short?); frames taken from those {have}"
+        warnings.warn(text, stacklevel=2)
+    return stack(found, indices)
+
+
+def no_frame(path: Path | str) -> VideoError:
+    return VideoError(f"{path}: no frame decodes; fetch it again or re-encode it")
+
+
+# ---- writing
+
+
+def write_video(path: Path, frames: np.ndarray, fps: int, upscale: int = 1) -> None:
+    """H.264 that browsers play, the same bytes for the same frames, and the whole file or none of it.
+
+    4:2:0 keeps one colour per 2x2 pixels. `upscale=2` repeats each pixel twice per side, so every pixel of a tiny clip
+    keeps its own colour.
+
+    Args:
+        frames: (T, H, W, 3) uint8 RGB; T >= 1; H and W times `upscale` even.
+        fps: whole frames per second.
+    """
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
+        raise ValueError(f"{path}: frames must be (T, H, W, 3) uint8, T >= 1, got {frames.shape} {frames.dtype}")
+    if fps < 1 or upscale < 1:
+        raise ValueError(f"{path}: fps and upscale must be at least 1, got fps={fps}, upscale={upscale}")
+    if frames.shape[1] * upscale % 2 or frames.shape[2] * upscale % 2:
+        height, width = frames.shape[1:3]
+        raise ValueError(f"{path}: 4:2:0 video needs even sides, got {width}x{height}; set upscale=2 or crop a row")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        encode(part, frames, fps, upscale)
+        with part.open("rb") as done:
+            os.fsync(done.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# BT.601, limited range: luma 16-235, chroma 16-240 (ITU-R BT.601-7, section 2.5)
+# Whole numbers (times 2**16): float products differ in the last bit with memory alignment, and so would the file's bytes.
+TO_LUMA = np.array([16829, 33039, 6416], np.int64)
+TO_CHROMA = np.array([[-9714, -19071, 28785], [28785, -24103, -4682]], np.int64)
+
+
+def to_yuv420(pixels: np.ndarray) -> np.ndarray:
+    """RGB (H, W, 3) -> one plane over the other, (H * 3/2, W) uint8, as PyAV takes yuv420p.
+
+    Not by the library's scaler: it shifts chroma by half a pixel and does not round (measured on the miniature's clips
+    with `upscale=2`, before any compression: 1.8 of 255 off on average; this 1.1).
+    """
+    height, width, _ = pixels.shape
+    whole = pixels.astype(np.int64)
+    luma = (whole @ TO_LUMA + (16 << 16) + (1 << 15)) >> 16
+    four = whole.reshape(height // 2, 2, width // 2, 2, 3).sum((1, 3))
+    chroma = ((four @ TO_CHROMA.T + (128 << 18) + (1 << 17)) >> 18).transpose(2, 0, 1)
+    flat = np.concatenate([luma.ravel(), chroma.ravel()])
+    return flat.astype(np.uint8).reshape(height * 3 // 2, width)
+
+
+def encode(part: Path, frames: np.ndarray, fps: int, upscale: int) -> None:
+    import av
+
+    # bitexact: no library version in the file; faststart: the index before the pictures, so that a browser can begin
+    with av.open(f"file:{part}", "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as out:
+        stream = out.add_stream("libx264", rate=fps, options={"crf": "8", "preset": "veryfast"})
+        stream.height, stream.width = (side * upscale for side in frames.shape[1:3])
+        stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1  # slices of several threads change the bytes
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = 6, 6, 6  # BT.601 (SMPTE 170M)
+        context.color_range = 1  # limited, 16-235: what every player expects
+        for number, pixels in enumerate(frames):
+            planes = to_yuv420(pixels.repeat(upscale, 0).repeat(upscale, 1))
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+# ---- decoding in a process that can be killed
+
+
+class Decoder:
+    """`sample_frames` in a child process, because a file can hang or crash a decoder and must not take the run along.
+
+    One child serves file after file. Protocol, both ways: 4 bytes of length, a JSON header of that length; an answer's
+    pixels follow as raw bytes.
+    """
+
+    def __init__(self, timeout_s: float = 60.0):
+        if not timeout_s > 0:
+            raise ValueError(f"--decode-timeout: must be more than 0 seconds, got {timeout_s}")
+        self.timeout_s = timeout_s
+        self._child: subprocess.Popen[bytes] | None = None
+        self._owner, self._lock = os.getpid(), threading.Lock()
+
+    def sample(self, path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
+        """As `sample_frames`: (k, H, W, 3) uint8 RGB; its warnings are warned here.
+
+        Raises:
+            VideoError: as `sample_frames`; also after `timeout_s`, and if the decoder died on this file.
+        """
+        uniform_indices(1, k, rule)
+        request = {"path": os.fspath(path), "folder": os.getcwd(), "k": k, "rule": rule}  # noqa: PTH109
+        with self._lock:
+            header, frames = self._ask(request)
+        for text in header["warnings"]:
+            warnings.warn(text, stacklevel=2)
+        if frames is None:
+            raise VideoError(header["error"])
+        return frames
+
+    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
+        child = self._ready_child()
+        assert child.stdin is not None and child.stdout is not None
+        deadline = time.monotonic() + self.timeout_s
+        try:
+            send(child.stdin, request)
+            header = receive(child.stdout, deadline)
+            if "shape" not in header:
+                return header, None
+            frames = np.empty(header["shape"], np.uint8)
+            fill(child.stdout, frames.reshape(-1).data, deadline)
+            return header, frames
+        except TimeoutError:
+            self._kill()
+            text = f"not decoded in {self.timeout_s:g} s, decoder killed; raise --decode-timeout or re-encode it"
+            raise VideoError(f"{request['path']}: {text}") from None
+        except (EOFError, BrokenPipeError):
+            code = self._kill()
+            text = f"the decoder process died on it (exit status {code}); re-encode it or take it out"
+            raise VideoError(f"{request['path']}: {text}") from None
+        except BaseException:  # Ctrl-C between request and answer: the next answer would be this one's
+            self._kill()
+            raise
+
+    def _ready_child(self) -> subprocess.Popen[bytes]:
+        """The running child, or a new one that has said it is ready (so its start is not on a video's clock)."""
+        if self._owner != os.getpid():  # forked: the child belongs to our parent, and so do its pipes
+            self._child, self._owner = None, os.getpid()
+        if self._child is not None and self._child.poll() is None:
+            return self._child
+        self._kill()
+        root = str(Path(__file__).resolve().parents[2])
+        search_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        # -P: no av.py of the working folder is imported; own session: Ctrl-C reaches only the parent
+        self._child = subprocess.Popen(
+            [sys.executable, "-P", "-c", f"from synvita.core.video import serve; serve({os.getpid()})"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": search_path},
+        )
+        assert self._child.stdout is not None
+        try:
+            receive(self._child.stdout, time.monotonic() + START_TIMEOUT_S)
+        except (EOFError, TimeoutError):
+            code = self._kill()
+            text = (
+                f"the decoder process did not start (exit status {code}); try: {sys.executable} -c 'import av, numpy'"
+            )
+            raise RuntimeError(text) from None
+        except BaseException:
+            self._kill()
+            raise
+        return self._child
+
+    def _kill(self) -> int | None:
+        """Kill and reap the child, if any; its exit status."""
+        child, self._child = self._child, None
+        if child is None:
+            return None
+        child.kill()  # does nothing to one that has ended
+        code = child.wait()
+        for pipe in (child.stdin, child.stdout):
+            assert pipe is not None
+            pipe.close()
+        return code
+
+    def close(self) -> None:
+        if self._owner == os.getpid():
+            self._kill()
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def send(pipe: IO[bytes], header: dict[str, Any], pixels: np.ndarray | None = None) -> None:
+    text = json.dumps(header).encode()
+    parts = [memoryview(len(text).to_bytes(4, "little") + text)]
+    if pixels is not None:
+        parts.append(pixels.reshape(-1).data)
+    for part in parts:
+        while part:  # a raw pipe takes what fits
+            part = part[pipe.write(part) :]
+
+
+def receive(pipe: IO[bytes], deadline: float | None = None) -> dict[str, Any]:
+    length = bytearray(4)
+    fill(pipe, memoryview(length), deadline)
+    text = bytearray(int.from_bytes(length, "little"))
+    fill(pipe, memoryview(text), deadline)
+    return json.loads(text)
+
+
+def fill(pipe: IO[bytes], buffer: memoryview, deadline: float | None) -> None:
+    """Read exactly the buffer's bytes; TimeoutError after the deadline (monotonic seconds), EOFError at the end."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while buffer:
+        if deadline is not None and not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise TimeoutError
+        got = pipe.readinto(buffer)  # type: ignore[attr-defined]
+        if not got:
+            raise EOFError
+        buffer = buffer[got:]
+
+
+def serve(parent: int) -> None:
+    """The child's loop: answer requests until the parent closes the pipe or is gone."""
+    import av  # noqa: F401 - loaded before "ready", so the first video does not pay for it
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=leave_with, args=(parent,), daemon=True).start()
+    requests = os.fdopen(os.dup(0), "rb", buffering=0)
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # a codec library that prints must not write into the answers
+    try:
+        send(answers, {"ready": True})
+        while True:
+            send(answers, *answer(receive(requests)))
+    except (EOFError, BrokenPipeError):
+        return
+
+
+def leave_with(parent: int) -> None:
+    """End even inside a hanging decoder call when the parent is gone: it can no longer kill us."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+def answer(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
+    path = request["path"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with contextlib.chdir(request["folder"]):  # the parent may have moved since it started us
+                frames = np.ascontiguousarray(sample_frames(path, request["k"], request["rule"]))
+        except VideoError as error:
+            return {"error": str(error), "warnings": [str(w.message) for w in caught]}, None
+        except Exception as error:  # whatever a broken file does to the decoder is that file's trouble
+            text = f"{path}: the decoder failed ({type(error).__name__}: {error}); re-encode it"
+            return {"error": text, "warnings": []}, None
+    return {"shape": frames.shape, "warnings": [str(w.message) for w in caught]}, frames

@@ -1,0 +1,95 @@
+"""Stage 5: ask every pair of every task, keep the scores as files, count what was expected, got and is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from synvita.core.records import Triplet
+from synvita.core.store import parse_lines, read_records, write_records
+from synvita.evaluate.config import EvaluateConfig
+from synvita.videollm.lora import load_lora
+from synvita.videollm.scoring import score_captions
+from synvita.videollm.video_llava import VideoLlava
+from synvita.videollm.visual import VisualStore
+
+BENCHMARKS = ("retrieval_temporal", "retrieval_events", "qa")
+ENTAILMENT = {"test": "in_distribution", "test_open": "open"}
+
+
+def unseen_words(triplets: list[Triplet]) -> set[str]:
+    """Words that the training captions use only in negatives: what the bias is about (Sec. 1)."""
+    train = [t for t in triplets if t.split == "train"]
+    positive = {word for t in train for word in t.caption.lower().split()}
+    return {word for t in train for word in t.negative_caption.lower().split()} - positive
+
+
+def entailment_rows(triplets: list[Triplet], split: str, unseen: set[str]) -> list[dict[str, Any]]:
+    """Two pairs per triplet. `unseen`: the true caption has a word that training showed only in negatives."""
+    rows = []
+    for t in (t for t in triplets if t.split == split):
+        new = bool(unseen & set(t.caption.lower().split()))
+        for caption, label in ((t.caption, 1), (t.negative_caption, 0)):
+            row = {"video": t.video, "caption": caption, "label": label, "query": t.id}
+            rows.append(row | {"misalignment": str(t.misalignment), "unseen": new})
+    return rows
+
+
+def tasks(run: Path) -> dict[str, list[dict[str, Any]]]:
+    """Task -> its pairs {video, caption, label, query, ...}; ValueError if the run has nothing to evaluate."""
+    triplets = read_records(run / "triplets.jsonl", Triplet)
+    unseen = unseen_words(triplets)
+    found = {name: entailment_rows(triplets, split, unseen) for split, name in ENTAILMENT.items()}
+    for name in BENCHMARKS:
+        path = run / "benchmarks" / f"{name}.jsonl"
+        if path.exists():
+            found[name] = [fields for _, fields in parse_lines(path)]
+    found = {name: rows for name, rows in found.items() if rows}
+    if not found:
+        raise ValueError(f"--run: {run} has no triplets of split 'test' and no benchmarks/; nothing to evaluate")
+    return found
+
+
+def evaluate_arm(
+    run: Path,
+    arm: str,
+    seed: int,
+    model_name: str,
+    temporal_attention: bool | None,
+    config: EvaluateConfig,
+    tick: Callable[[], None] = lambda: None,
+) -> Path:
+    """Write `pairs/<arm>/<seed>/<task>.jsonl`: every pair with its fp32 log-odds; skip tasks that are there.
+
+    The adapter is `adapters/<arm>/<seed>`; without one the arm is the untrained model.
+    """
+    out = run / "pairs" / arm / str(seed)
+    todo = {name: rows for name, rows in tasks(run).items() if not (out / f"{name}.jsonl").exists()}
+    if not todo:
+        return out
+    model = VideoLlava.from_pretrained(model_name, temporal_attention)
+    adapter = run / "adapters" / arm / str(seed)
+    store = VisualStore(model, run / "cache", run, config.decode_timeout)
+    if arm != "off_the_shelf":
+        load_lora(model, adapter)
+    for name, rows in todo.items():
+        failed = store.load((row["video"] for row in rows), tick)
+        by_video: dict[str, list[int]] = {}
+        for i, row in enumerate(rows):
+            if row["video"] not in failed:
+                by_video.setdefault(row["video"], []).append(i)
+        videos = list(by_video)
+        for start in range(0, len(videos), config.rows_at_once):
+            some = videos[start : start + config.rows_at_once]
+            captions = [[rows[i]["caption"] for i in by_video[video]] for video in some]
+            got = score_captions(model, store.visual(some), captions, config.rows_at_once)
+            for video, odds in zip(some, got, strict=True):
+                for i, value in zip(by_video[video], odds.tolist(), strict=True):
+                    rows[i]["log_odds"] = round(value, 6)
+        for row in rows:
+            if row["video"] in failed:
+                row["log_odds"], row["reason"] = None, failed[row["video"]]
+        write_records(out / f"{name}.jsonl", rows)
+    store.close()
+    return out

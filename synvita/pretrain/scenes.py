@@ -1,0 +1,48 @@
+"""What the tiny models are pre-trained on: web-look clips, true captions, and *easy* negatives.
+
+An easy negative is the caption of another scene that differs in at least two things, never a one-word edit. So the
+models learn appearance well and time and relations badly, as models pre-trained on web video do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synvita.world.captions import caption_of, leave_out
+from synvita.world.render import render
+from synvita.world.scenes import KINDS, Content, describes, draw_scene
+
+
+@dataclass(frozen=True)
+class Sample:
+    """frames: (8, 32, 32, 3) uint8. `said` is a true caption in full detail, for captioning."""
+
+    frames: np.ndarray
+    said: str
+    positives: list[str]
+    negatives: list[str]
+
+
+def differences(a: Content, b: Content) -> int:
+    """In how many things two contents differ."""
+    things = [getattr(a.thing, f) != getattr(b.thing, f) for f in ("shape", "colour", "size")]
+    return sum([*things, a.count != b.count, a.events != b.events, a.second != b.second, a.relation != b.relation])
+
+
+def draw_batch(seed: int, step: int, size: int) -> list[Sample]:
+    """`size` clips with two positives and two easy negatives each; a function of (seed, step) alone."""
+    rng = np.random.default_rng([seed, step])
+    scenes = [draw_scene(rng, KINDS[int(rng.integers(len(KINDS)))]) for _ in range(size)]
+    batch = []
+    for i, scene in enumerate(scenes):
+        negatives: list[str] = []
+        while len(negatives) < 2:
+            j = int(rng.integers(size))
+            said = leave_out(scenes[j], rng)
+            if j != i and differences(scene, scenes[j]) >= 2 and not describes(said, scene):
+                negatives.append(caption_of(said))
+        positives = [caption_of(leave_out(scene, rng)) for _ in range(2)]
+        batch.append(Sample(render(scene, "web", rng), caption_of(scene), positives, negatives))
+    return batch

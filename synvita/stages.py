@@ -1,0 +1,169 @@
+"""The stages in order on one run folder; each goes on where a killed run was. Arms are trained two at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from synvita.core.progress import progress
+from synvita.core.run_folder import only_one
+from synvita.core.store import parse_lines
+from synvita.recipes import RunConfig
+from synvita.train.config import UNTRAINED
+
+
+def need(run: Path, name: str, command: str) -> Path:
+    """A file that an earlier stage writes; ValueError names the command that makes it."""
+    path = run / name
+    if not path.exists():
+        raise ValueError(f"--run: {run} has no {name}; first run: synvita {command} --run {run}")
+    return path
+
+
+def count_lines(path: Path) -> int:
+    return sum(1 for _ in parse_lines(path))
+
+
+def make_triplets(run: Path, config: RunConfig) -> None:
+    """The miniature's triplets, videos and benchmarks."""
+    from synvita.world.dataset import build, video_count
+
+    if (run / "triplets.jsonl").exists():
+        return
+    if config.world is None:
+        raise ValueError(f"--run: {run} has no triplets.jsonl; first run: synvita triplets import TABLE --run {run}")
+    with only_one(run, "triplets"), progress("triplets: writing real videos", video_count(config.world)) as tick:
+        build(run, config.world, tick)
+
+
+def make_clips(run: Path, config: RunConfig) -> dict[str, int]:
+    from synvita.generate.clips import generate
+
+    total = count_lines(need(run, "triplets.jsonl", "triplets make"))
+    if (run / "clip_of_triplet.jsonl").exists():
+        return {}
+    with only_one(run, "generate"), progress("generate: synthetic clips", total) as tick:
+        return generate(run, config.generate, tick)
+
+
+def make_weights(run: Path, config: RunConfig) -> dict[str, int]:
+    from synvita.weigh.stage import score, weigh
+
+    need(run, "clips.jsonl", "generate")
+    if (run / "weights.jsonl").exists():
+        return {}
+    total = count_lines(run / "clip_of_triplet.jsonl") * len(config.weigh.scorers)
+    with only_one(run, "weigh"):
+        with progress("weigh: scoring clips", total) as tick:
+            score(run, config.weigh, tick)
+        return weigh(run, config.weigh)
+
+
+def train_and_evaluate(run: Path, config: RunConfig, arm: str, seed: int) -> None:
+    """One arm, trained (unless it is the untrained one) and asked every pair; what is there is kept."""
+    from synvita.evaluate.tasks import evaluate_arm
+    from synvita.train.loop import train_arm
+
+    if arm != UNTRAINED:
+        train_arm(run, arm, config.train.arms[arm], config.train, seed)
+    evaluate_arm(run, arm, seed, config.train.model, config.train.temporal_attention, config.evaluate)
+
+
+def all_arms(config: RunConfig) -> list[str]:
+    return [UNTRAINED, *config.train.arms]
+
+
+def run_arms(run: Path, config: RunConfig, seed: int, workers: int) -> None:
+    """Every arm in a process of its own with one thread, `workers` at a time; stops at the first failure."""
+    need(run, "triplets.jsonl", "triplets make")
+    if any(a.weights != "none" for a in config.train.arms.values()):
+        need(run, "weights.jsonl", "weigh")
+    fill_cache(run, config)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    children: list[subprocess.Popen[bytes]] = []
+    slowest_first = sorted(config.train.arms, key=lambda a: -config.train.arms[a].consistency_weight)
+
+    def one(arm: str) -> None:
+        if failed:
+            return
+        command = [sys.executable, "-m", "synvita.cli", "arm", "--run", str(run), "--arm", arm, "--seed", str(seed)]
+        child = subprocess.Popen(command, env=environment)
+        children.append(child)
+        if child.wait() != 0:
+            failed.append(arm)
+        tick()
+
+    failed: list[str] = []
+    jobs = [*slowest_first, UNTRAINED]
+    with progress("train + evaluate: arms", len(jobs)) as tick, ThreadPoolExecutor(workers) as pool:
+        try:
+            list(pool.map(one, jobs))
+        except BaseException:
+            failed.append("interrupted")
+            for child in children:
+                child.terminate()
+            raise
+    if failed:
+        raise ValueError(f"--run: {run}: arm {failed[0]!r} failed (see above); the others are kept, run again to go on")
+
+
+def fill_cache(run: Path, config: RunConfig) -> None:
+    """Visual features of all videos once, before arms in parallel would each compute them."""
+    from synvita.core.records import Clip, Triplet
+    from synvita.core.store import read_records
+    from synvita.evaluate.tasks import tasks
+    from synvita.videollm.video_llava import VideoLlava
+    from synvita.videollm.visual import VisualStore
+
+    videos = [t.video for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
+    if (run / "clips.jsonl").exists():
+        videos += [c.file for c in read_records(run / "clips.jsonl", Clip)]
+    videos += [row["video"] for rows in tasks(run).values() for row in rows]
+    videos = list(dict.fromkeys(videos))
+    model = VideoLlava.from_pretrained(config.train.model, config.train.temporal_attention)
+    with only_one(run, "cache"), progress("visual features, once per video", len(videos)) as tick:
+        store = VisualStore(model, run / "cache", run, config.train.decode_timeout)
+        store.load(videos, tick)
+        store.close()
+
+
+def make_results(run: Path, config: RunConfig, seed: int) -> dict[str, Any]:
+    from synvita.evaluate.results import collect
+
+    arms = [arm for arm in all_arms(config) if (run / "pairs" / arm / str(seed)).is_dir()]
+    if not arms:
+        raise ValueError(f"--run: {run} has no pairs/; first run: synvita train --run {run}")
+    return collect(run, arms, seed, config.evaluate)
+
+
+def make_report(run: Path) -> Path:
+    from synvita.report.page import write_report
+
+    return write_report(run, json.loads(need(run, "results.json", "evaluate").read_text()))
+
+
+def demo(run: Path, config: RunConfig, workers: int) -> Path:
+    """The whole chain; returns the report's path. Writes `seconds.json`, the time of each stage of this call."""
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, call: Any, *arguments: Any) -> Any:
+        start = time.monotonic()
+        found = call(*arguments)
+        seconds[name] = round(time.monotonic() - start, 1)
+        return found
+
+    seed = config.train.seed
+    timed("triplets", make_triplets, run, config)
+    timed("generate", make_clips, run, config)
+    timed("weigh", make_weights, run, config)
+    timed("train_and_evaluate", run_arms, run, config, seed, workers)
+    timed("results", make_results, run, config, seed)
+    report: Path = timed("report", make_report, run)
+    (run / "seconds.json").write_text(json.dumps(seconds, indent=1) + "\n")
+    return report

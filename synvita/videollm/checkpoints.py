@@ -1,0 +1,38 @@
+"""Where a model name leads: a shipped tiny checkpoint, a folder, or a name on the model hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+SHIPPED = Path(__file__).parent.parent / "world" / "checkpoints"
+
+
+def find_checkpoint(name: str | Path, knob: str = "--model") -> Path:
+    """The folder of a checkpoint.
+
+    `mini-video-llava` and the like are shipped; a folder is taken as it is; `owner/name` is fetched from the hub.
+    """
+    folder = Path(name)
+    if (SHIPPED / str(name) / "config.json").exists():
+        return SHIPPED / str(name)
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise ValueError(f"{knob}: {name}: no config.json in this folder; not a checkpoint")
+        return folder
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
+        from huggingface_hub import snapshot_download
+
+        try:
+            return Path(snapshot_download(str(name)))
+        except Exception as error:
+            raise ValueError(
+                f"{knob}: {name}: neither a folder nor reachable on the hub ({type(error).__name__})"
+            ) from None
+    shipped = ", ".join(sorted(p.name for p in SHIPPED.iterdir())) if SHIPPED.is_dir() else "none"
+    raise ValueError(f"{knob}: {name}: no such folder; shipped: {shipped}; or a hub name owner/name")
+
+
+def model_type(folder: Path) -> str:
+    return json.loads((folder / "config.json").read_text()).get("model_type", "unknown")

@@ -1,0 +1,130 @@
+"""Stage 3: score every clip with its own and the real caption, then turn the two scores into a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from synvita.core.backends import load_backend
+from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet
+from synvita.core.store import Appender, parse_lines, read_records, write_records
+from synvita.core.video import Decoder, VideoError
+from synvita.weigh.weights import criterion
+
+SCORERS = {"llava": "synvita.weigh.llava:Llava"}
+ORACLES = ("world_truth",)
+
+
+@dataclass(frozen=True)
+class WeighConfig:
+    """`scorers`: an ensemble, scores are averaged. `models`: a checkpoint per scorer. `frames`: per clip, uniform.
+
+    `oracle`: also weigh by the simulator's truth (its clips only).
+    """
+
+    scorers: tuple[str, ...] = ("llava",)
+    models: dict[str, str] = field(default_factory=lambda: {"llava": "mini-llava"})
+    frames: int = 4
+    criterion: str = "difference"
+    oracle: bool = True
+    decode_timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        criterion(self.criterion)
+        for name in self.scorers:
+            if name not in SCORERS and ":" not in name:
+                raise ValueError(f"--weigh.scorers: unknown scorer {name!r}; known: {', '.join(SCORERS)}")
+            if name not in self.models:
+                raise ValueError(f"--weigh.models: no checkpoint for scorer {name!r}")
+        if self.frames < 1:
+            raise ValueError(f"--weigh.frames: {self.frames} is not a positive number")
+
+
+def clip_links(run: Path) -> dict[str, str]:
+    """Triplet id -> clip id."""
+    return {
+        str(fields["triplet_id"]): str(fields["clip_id"]) for _, fields in parse_lines(run / "clip_of_triplet.jsonl")
+    }
+
+
+def wanted(triplets: list[Triplet], links: dict[str, str]) -> dict[str, list[str]]:
+    """Clip id -> the captions it must be scored with: its own and those of the real videos it stands against."""
+    captions: dict[str, dict[str, None]] = {}
+    for triplet in triplets:
+        if triplet.id in links:
+            captions.setdefault(links[triplet.id], {}).update({triplet.negative_caption: None, triplet.caption: None})
+    return {clip: list(texts) for clip, texts in captions.items()}
+
+
+def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: None) -> int:
+    """Fill `scores.jsonl`, skipping what is there; returns how many clips could not be read (set aside by name)."""
+    triplets = read_records(run / "triplets.jsonl", Triplet)
+    clips = {clip.clip_id: clip for clip in read_records(run / "clips.jsonl", Clip)}
+    path, set_aside = run / "scores.jsonl", 0
+    known = {(s.clip_id, s.caption, s.scorer) for s in read_records(path, ScoredClip)} if path.exists() else set()
+    todo = wanted(triplets, clip_links(run))
+    with Appender(path) as out, Appender(run / "set_aside.jsonl") as aside, Decoder(config.decode_timeout) as decoder:
+        for name in config.scorers:
+            scorer = load_backend(SCORERS, name, "--weigh.scorers")(config.models[name])
+            for clip_id, texts in todo.items():
+                tick()
+                missing = [text for text in texts if (clip_id, text, name) not in known]
+                if not missing:
+                    continue
+                try:
+                    frames = decoder.sample(run / clips[clip_id].file, config.frames)
+                except VideoError as error:
+                    aside.append({"stage": "weigh", "id": clip_id, "reason": str(error)})
+                    set_aside += 1
+                    continue
+                for text, value in zip(missing, scorer.score(frames, missing), strict=True):
+                    out.append(ScoredClip(clip_id, text, name, config.frames, round(float(value), 7)))
+        if config.oracle:
+            from synvita.world.simulator import world_truth
+
+            for clip_id, texts in todo.items():
+                for text in texts:
+                    if (clip_id, text, "world_truth") not in known:
+                        out.append(ScoredClip(clip_id, text, "world_truth", 0, world_truth(clips[clip_id], text)))
+    return set_aside
+
+
+def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
+    """`scores.jsonl` -> `weights.jsonl`: one row per triplet's clip and scorer set (ensemble, and the oracle).
+
+    Raises:
+        ValueError: a clip that is not set aside lacks a score: named, with the command that makes it.
+    """
+    triplets = [t for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
+    links = clip_links(run)
+    scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
+    gone = (
+        {str(f["id"]) for _, f in parse_lines(run / "set_aside.jsonl")} if (run / "set_aside.jsonl").exists() else set()
+    )
+    groups = [list(config.scorers)] + ([["world_truth"]] if config.oracle else [])
+    rows: list[ClipWeight] = []
+    counts = {"weights": 0, "without_clip": sum(t.id not in links for t in triplets), "set_aside": 0}
+    usable = [t for t in triplets if t.id in links and links[t.id] not in gone]
+    counts["set_aside"] = len(triplets) - counts["without_clip"] - len(usable)
+    for scorers in groups:
+        target: list[float] = []
+        source: list[float] = []
+        for triplet in usable:
+            clip = links[triplet.id]
+            for caption, into in ((triplet.negative_caption, target), (triplet.caption, source)):
+                missing = [s for s in scorers if (clip, caption, s) not in scores]
+                if missing:
+                    raise ValueError(
+                        f"{run / 'scores.jsonl'}: no score of {missing[0]!r} for clip {clip} with caption {caption!r}; "
+                        f"run synvita weigh --run {run} again"
+                    )
+                into.append(float(np.mean([scores[clip, caption, s] for s in scorers])))
+        weights = criterion(config.criterion)(target, source)
+        for triplet, weight in zip(usable, weights, strict=True):
+            rows.append(ClipWeight(triplet.id, links[triplet.id], config.criterion, scorers, round(float(weight), 7)))
+    write_records(run / "weights.jsonl", rows)
+    counts["weights"] = len(rows)
+    return counts

@@ -1,0 +1,167 @@
+"""The miniature's triplets, test sets and benchmarks, with their video files, all from one seed.
+
+Fine-tuning positives never hold a held-out concept. Test scenes are disjoint from training scenes: a scene belongs to
+one of them by a hash of what it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synvita.core.provenance import digest, seed_of
+from synvita.core.records import Misalignment, Triplet
+from synvita.core.store import write_records
+from synvita.core.video import write_video
+from synvita.world.captions import caption_of, leave_out
+from synvita.world.negatives import KINDS_FOR, negative
+from synvita.world.render import FPS, render
+from synvita.world.scenes import ACTIONS, Content, Thing, complete, describes, draw_scene
+
+UPSCALE = 2  # 4:2:0 video keeps one colour sample per 2 x 2 pixels: so every pixel of ours keeps its own
+EVENT_TEMPLATES = 20
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """`triplets`: fine-tuning triplets. `test`: per test set. `per_template`: videos per retrieval template."""
+
+    triplets: int = 2000
+    test: int = 700
+    test_open: int = 1400
+    per_template: int = 12
+    questions: int = 300
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("triplets", "test", "test_open", "per_template", "questions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--world.{name}: {getattr(self, name)} is not a positive number")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One video of the world and what it shows."""
+
+    video: str
+    scene: Content
+
+
+def for_training(scene: Content) -> bool:
+    """Two of three scenes are for training, the others for tests; by content, whatever the seed."""
+    return int(digest(repr(scene), 8), 16) % 3 < 2
+
+
+def draw_for(rng: np.random.Generator, kind: str, training: bool, unseen: bool | None) -> Content:
+    while True:
+        scene = draw_scene(rng, kind, unseen)
+        if for_training(scene) == training:
+            return scene
+
+
+def draw_triplet(split: str, index: int, seed: int) -> tuple[Triplet, Content]:
+    """Triplet `index` of a split and the scene of its video; misalignment types take turns."""
+    rng = np.random.default_rng([seed_of("triplet", split, index, seed)])
+    misalignment = list(Misalignment)[index % len(Misalignment)]
+    unseen = None if split == "test_open" else False
+    while True:
+        kinds = KINDS_FOR[misalignment]
+        scene = draw_for(rng, kinds[int(rng.integers(len(kinds)))], split == "train", unseen)
+        said = leave_out(scene, rng)
+        changed = negative(said, misalignment, rng, towards_unseen=split != "test_open")
+        if changed is not None and not describes(changed, scene):
+            break
+    name = f"{split}-{index:05d}"
+    video = f"videos/{split}/{name}.mp4"
+    return Triplet(name, video, caption_of(said), caption_of(changed), misalignment, split), scene
+
+
+def retrieval(kind: str, config: WorldConfig) -> tuple[list[dict], list[Drawn]]:
+    """Rows {query, caption, video, label} of all templates x all videos, and the videos.
+
+    `temporal`: the seven actions; `events`: twenty ordered pairs of actions in which every pair's swap is in, too.
+    """
+    rng = np.random.default_rng([seed_of("retrieval", kind, config.seed)])
+    if kind == "temporal":
+        templates: list[tuple[str, ...]] = [(action,) for action in ACTIONS]
+    else:
+        pairs = [(a, b) for i, a in enumerate(ACTIONS) for b in ACTIONS[:i]]
+        chosen = [pairs[i] for i in rng.permutation(len(pairs))[: EVENT_TEMPLATES // 2]]
+        templates = [pair for a, b in chosen for pair in ((a, b), (b, a))]
+    anything = Thing(None, None, None)
+    captions = [caption_of(Content(anything, 1, events)) for events in templates]
+    drawn = []
+    for t, events in enumerate(templates):
+        found = 0
+        while found < config.per_template:
+            scene = complete(Content(anything, 1, events), rng)
+            if not for_training(scene):
+                drawn.append((t, Drawn(f"videos/retrieval_{kind}/{t:02d}-{found:02d}.mp4", scene)))
+                found += 1
+    rows = [
+        {"query": str(q), "caption": caption, "video": video.video, "label": int(q == t)}
+        for q, caption in enumerate(captions)
+        for t, video in drawn
+    ]
+    return rows, [video for _, video in drawn]
+
+
+def question_answering(config: WorldConfig) -> tuple[list[dict], list[Drawn]]:
+    """Rows {query, caption, video, label}: five statements per video, one true, the others hard negatives of it."""
+    rows, drawn = [], []
+    kinds = ("single", "events", "count", "near", "relation")
+    for index in range(config.questions):
+        rng = np.random.default_rng([seed_of("question", index, config.seed)])
+        kind = kinds[index % len(kinds)]
+        scene = draw_for(rng, kind, False, None)
+        said = leave_out(scene, rng)
+        types = [m for m in Misalignment if kind in KINDS_FOR[m]]
+        wrong: dict[str, None] = {}
+        while len(wrong) < 4:
+            changed = negative(said, types[int(rng.integers(len(types)))], rng, towards_unseen=False)
+            if changed is not None and not describes(changed, scene):
+                wrong[caption_of(changed)] = None
+        options = [(caption_of(said), 1), *((caption, 0) for caption in wrong)]
+        video = f"videos/qa/{index:04d}.mp4"
+        drawn.append(Drawn(video, scene))
+        rows += [
+            {"query": str(index), "caption": options[i][0], "video": video, "label": options[i][1]}
+            for i in rng.permutation(len(options))
+        ]
+    return rows, drawn
+
+
+def video_count(config: WorldConfig) -> int:
+    """How many videos `build` writes."""
+    templates = len(ACTIONS) + EVENT_TEMPLATES
+    return config.triplets + config.test + config.test_open + templates * config.per_template + config.questions
+
+
+def build(run: Path, config: WorldConfig, tick: Callable[[], None] = lambda: None) -> None:
+    """Write `triplets.jsonl`, `benchmarks/<task>.jsonl` and every video file that is not there yet.
+
+    The records come last, so a run folder with `triplets.jsonl` has all its videos.
+    """
+    sizes = {"train": config.triplets, "test": config.test, "test_open": config.test_open}
+    pairs = [draw_triplet(split, i, config.seed) for split, size in sizes.items() for i in range(size)]
+    videos = [Drawn(triplet.video, scene) for triplet, scene in pairs]
+    benchmarks = {}
+    for name, (rows, drawn) in {
+        "retrieval_temporal": retrieval("temporal", config),
+        "retrieval_events": retrieval("events", config),
+        "qa": question_answering(config),
+    }.items():
+        benchmarks[name] = rows
+        videos += drawn
+    for drawn_video in videos:
+        path = run / drawn_video.video
+        if not path.exists():
+            rng = np.random.default_rng([seed_of("video", drawn_video.video, config.seed)])
+            write_video(path, render(drawn_video.scene, "real", rng), FPS, UPSCALE)
+        tick()
+    for name, rows in benchmarks.items():
+        write_records(run / "benchmarks" / f"{name}.jsonl", rows)
+    write_records(run / "triplets.jsonl", [triplet for triplet, _ in pairs])

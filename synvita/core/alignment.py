@@ -7,8 +7,9 @@ from torch import Tensor
 
 
 def log_odds(logits: Tensor, yes: int, no: int) -> Tensor:
-    """(..., vocab) logits at the answer position -> (...) fp32 log-odds of Yes against No."""
-    chosen = logits[..., [yes, no]].float()
+    """(..., vocab) logits at the answer position -> (...) log-odds of Yes against No, fp32 (fp64 stays)."""
+    chosen = logits[..., [yes, no]]
+    chosen = chosen if chosen.dtype == torch.float64 else chosen.float()
     return chosen[..., 0] - chosen[..., 1]
 
 

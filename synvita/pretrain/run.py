@@ -26,6 +26,7 @@ from synvita.core.store import Appender, parse_lines
 from synvita.pretrain import models
 from synvita.pretrain.scenes import Sample, draw_batch
 from synvita.videollm.packed import hidden_states
+from synvita.world.scenes import KINDS
 
 CAPTIONING = "What happens in this {medium}?"
 
@@ -134,7 +135,8 @@ def train(name: str, out: Path, steps: int, batch_size: int, rate: float, seed: 
             for group in optimizer.param_groups:
                 warm = min(1.0, (step + 1) / 100)
                 group["lr"] = rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-            batch = draw_batch(seed, step, batch_size)
+            kinds = ("single",) if step < steps // 10 else KINDS  # one thing at a time first: it shortens the plateau
+            batch = draw_batch(seed, step, batch_size, kinds)
             pixels = pixels_of(task, batch, preprocess, np.random.default_rng([seed, step, 1]))
             with torch.autocast("cpu", torch.bfloat16):
                 answer, said, right = losses(task, batch, pixels)

@@ -31,10 +31,10 @@ def differences(a: Content, b: Content) -> int:
     return sum([*things, a.count != b.count, a.events != b.events, a.second != b.second, a.relation != b.relation])
 
 
-def draw_batch(seed: int, step: int, size: int) -> list[Sample]:
-    """`size` clips with two positives and two easy negatives each; a function of (seed, step) alone."""
+def draw_batch(seed: int, step: int, size: int, kinds: tuple[str, ...] = KINDS) -> list[Sample]:
+    """`size` clips with two positives and two easy negatives each; a function of the arguments alone."""
     rng = np.random.default_rng([seed, step])
-    scenes = [draw_scene(rng, KINDS[int(rng.integers(len(KINDS)))]) for _ in range(size)]
+    scenes = [draw_scene(rng, kinds[int(rng.integers(len(kinds)))]) for _ in range(size)]
     batch = []
     for i, scene in enumerate(scenes):
         negatives: list[str] = []

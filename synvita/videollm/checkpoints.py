@@ -34,5 +34,16 @@ def find_checkpoint(name: str | Path, knob: str = "--model") -> Path:
     raise ValueError(f"{knob}: {name}: no such folder; shipped: {shipped}; or a hub name owner/name")
 
 
+def quiet() -> None:
+    """No bars and advice from the model library between our own lines; errors still come through."""
+    import warnings
+
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+
+
 def model_type(folder: Path) -> str:
     return json.loads((folder / "config.json").read_text()).get("model_type", "unknown")

@@ -18,7 +18,7 @@ from synvita.core.packing import Pack
 from synvita.core.pixels import Preprocess
 from synvita.core.provenance import digest, folder_digest
 from synvita.core.question import Questioner
-from synvita.videollm.checkpoints import find_checkpoint, model_type
+from synvita.videollm.checkpoints import find_checkpoint, model_type, quiet
 from synvita.videollm.packed import hidden_states
 
 
@@ -54,6 +54,7 @@ class VideoLlava(nn.Module):
         """
         from transformers import AutoTokenizer, VideoLlavaForConditionalGeneration
 
+        quiet()
         folder = find_checkpoint(name)
         if model_type(folder) != "video_llava":
             raise ValueError(f"--model: {folder}: is a {model_type(folder)!r} checkpoint, not 'video_llava'")

@@ -17,7 +17,7 @@ from synvita.core.packing import Segment, pack
 from synvita.core.pixels import Preprocess
 from synvita.core.provenance import folder_digest
 from synvita.core.question import Questioner
-from synvita.videollm.checkpoints import find_checkpoint, model_type
+from synvita.videollm.checkpoints import find_checkpoint, model_type, quiet
 from synvita.videollm.packed import hidden_states
 from synvita.videollm.scoring import expand, shared_length
 
@@ -30,6 +30,7 @@ class Llava:
     def __init__(self, name: str | Path, device: str = "cpu"):
         from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
+        quiet()
         folder = find_checkpoint(name, "--weigh.models")
         if model_type(folder) != "llava":
             raise ValueError(f"--weigh.models: {folder}: is a {model_type(folder)!r} checkpoint, not 'llava'")

@@ -1,0 +1,66 @@
+"""The page's first sentence, made from the numbers: no result is written into the code."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from synvita.report.table import BASELINE, TASKS, Task, at, percent, sign_of, signed, signed_interval
+
+UNTRAINED, METHOD, ORACLE_ARM = "off_the_shelf", "synvita", "weighted_oracle"
+
+
+def finding(arms: dict[str, Any]) -> str:
+    """Which arm is best, does it beat real videos alone, and do those help on concepts that training did not have."""
+    parts = [best_arm(arms), method_beside_baseline(arms), baseline_on_unseen(arms)]
+    text = "; ".join(part for part in parts if part)
+    return f"{text[0].upper()}{text[1:]}." if text else "This run has no entailment figures yet."
+
+
+def main_task(arms: dict[str, Any]) -> Task | None:
+    """Open where the run has it, else in-distribution."""
+    return next((t for t in (TASKS[1], TASKS[0]) if any(at(a, t.path) for a in arms.values())), None)
+
+
+def best(arms: dict[str, Any], task: Task) -> str | None:
+    """The arm with the highest AUC. The oracle's arm knows the truth, so it is a ceiling and not a candidate."""
+    known = {n: e["auc"] for n, a in arms.items() if n != ORACLE_ARM and (e := at(a, task.path)) and "auc" in e}
+    finite = {name: value for name, value in known.items() if math.isfinite(value)}
+    return max(finite, key=lambda name: finite[name]) if finite else None
+
+
+def best_arm(arms: dict[str, Any]) -> str:
+    task = main_task(arms)
+    name = best(arms, task) if task else None
+    if task is None or name is None:
+        return ""
+    entry = at(arms[name], task.path) or {}
+    text = f"on the {task.name.lower()} test, {name} has the highest AUC ({percent(entry['auc'])} %)"
+    if name == BASELINE:
+        rest = {n: at(a, f"minus_{BASELINE}.{task.path}") for n, a in arms.items() if n not in (BASELINE, ORACLE_ARM)}
+        level = [n for n, d in rest.items() if d and not sign_of(d)]
+        return text + (f", with no difference to {', '.join(level)}" if level else "")
+    versus = at(arms[name], f"minus_{BASELINE}.{task.path}")
+    return text + (f", {beside(versus)} {BASELINE}" if versus else "")
+
+
+def beside(versus: dict[str, Any], flip: bool = False) -> str:
+    """A difference in words, to be followed by the other arm's name; `flip` looks at it from the other arm."""
+    if flip:
+        versus = {"auc": -versus["auc"], "low": -versus["high"], "high": -versus["low"]}
+    numbers = f"{signed(versus['auc'])} points {signed_interval(versus)}"
+    words = {"better": f"better ({numbers}) than", "worse": f"worse ({numbers}) than"}
+    return words.get(sign_of(versus), f"no difference ({numbers}) to")
+
+
+def method_beside_baseline(arms: dict[str, Any]) -> str:
+    task = main_task(arms)
+    if task is None or METHOD not in arms or best(arms, task) == METHOD:
+        return ""
+    versus = at(arms[METHOD], f"minus_{BASELINE}.{task.path}")
+    return f"{METHOD} there: {beside(versus)} {BASELINE}" if versus else ""
+
+
+def baseline_on_unseen(arms: dict[str, Any]) -> str:
+    versus = at(arms.get(UNTRAINED, {}), f"minus_{BASELINE}.unseen")
+    return f"on unseen concepts, {BASELINE}: {beside(versus, flip=True)} {UNTRAINED}" if versus else ""

@@ -1,0 +1,103 @@
+"""One page that holds a run's result: it opens from a file, needs no network, and can be passed on as it is."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from synvita.core.records import Triplet
+from synvita.core.store import read_records, write_atomic
+from synvita.report import paper
+from synvita.report.figures import arm_bars, difference_boxes
+from synvita.report.finding import ORACLE_ARM, finding
+from synvita.report.gallery import gallery
+from synvita.report.table import BASELINE, DASH, TASKS, arm_table, at, interval, percent
+
+BAR_TASKS = ("in_distribution", "open", "unseen", "temporal")
+
+
+def bars(arms: dict[str, Any]) -> str:
+    groups = []
+    for task in TASKS:
+        entries = {name: e for name, arm in arms.items() if (e := at(arm, task.path)) and task.path in BAR_TASKS}
+        if entries:
+            groups.append((task.name, entries))
+    return arm_bars(groups, list(arms)) if groups else ""
+
+
+def weight_rows(weights: dict[str, Any]) -> list[dict[str, str]]:
+    """How well learned weights find the clips that show what they should, as text."""
+    return [
+        {
+            "kind": kind,
+            "clips": f"{entry['clips']:,}",
+            "right": f"{entry['right']:,}",
+            "share": percent(entry["right"] / entry["clips"]) if entry["clips"] else DASH,
+            "auc": percent(entry.get("auc")),
+            "interval": interval(entry),
+            "mean_weight": f"{entry['mean_weight']:.3f}",
+        }
+        for kind, entry in weights.items()
+    ]
+
+
+def difference_rows(differences: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """(type, clips, mean here, mean in the paper)"""
+    given = paper.SCORE_DIFFERENCES
+    return [
+        (
+            kind,
+            f"{len(entry['values']):,}",
+            f"{entry['mean']:+.2f}",
+            f"{given[kind]:+.2f}" if kind in given else "not given",
+        )
+        for kind, entry in differences.items()
+    ]
+
+
+def run_facts(run: Path, triplets: list[Triplet], arms: dict[str, Any]) -> list[tuple[str, str]]:
+    training = sum(t.split == "train" for t in triplets)
+    return [
+        ("Triplets", f"{len(triplets):,}, of which {training:,} for training"),
+        ("Arms", ", ".join(arms) or DASH),
+        ("Made by", f"synvita report --run {shlex.quote(str(run))}"),
+    ]
+
+
+def write_report(run: Path, results: dict[str, Any]) -> Path:
+    """`run/report/index.html` from `results.json`'s content and the run's records; the same inputs give the same bytes.
+
+    Raises:
+        FileNotFoundError: the run has no triplets.jsonl; ValueError: a bad line of a record file, as file:line.
+    """
+    triplets = read_records(run / "triplets.jsonl", Triplet)
+    arms = results.get("arms", {})
+    tasks, rows = arm_table(arms)
+    differences = results.get("score_differences") or {}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # captions are text, never markup
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html.j2").render(
+        finding=finding(arms),
+        facts=run_facts(run, triplets, arms),
+        tasks=tasks,
+        rows=rows,
+        baseline=BASELINE,
+        oracle_arm=ORACLE_ARM,
+        paper=paper,
+        bars=bars(arms),
+        differences=difference_rows(differences),
+        difference_figure=difference_boxes(differences) if differences else "",
+        weights=weight_rows(results.get("weights") or {}),
+        gallery=gallery(run, triplets),
+    )
+    path = run / "report" / "index.html"
+    write_atomic(path, page)
+    return path

@@ -1,0 +1,25 @@
+"""A small finished run that several tests look at, made once per session."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+SMALL = [
+    "--world.triplets", "42", "--world.test", "28", "--world.test_open", "28", "--world.questions", "8",
+    "--world.per-template", "1", "--train.epochs", "1", "--train.batch", "14", "--evaluate.draws", "50",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> Path:
+    """`synvita demo` with few triplets and one epoch: every stage, real parts, numbers that mean little."""
+    from synvita.cli import main
+
+    run = tmp_path_factory.mktemp("small") / "run"
+    assert main(["demo", "--run", str(run), *SMALL]) == 0
+    return run

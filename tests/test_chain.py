@@ -1,0 +1,173 @@
+"""The whole chain, small but real: its files, its schemas, its resumption, what it refuses."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import SMALL
+
+from synvita.cli import main
+from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet, clip_id
+from synvita.core.store import parse_lines, read_records
+from synvita.evaluate import metrics
+from synvita.train.config import ARMS
+
+
+def test_the_run_folder_has_the_promised_records(small_run):
+    triplets = read_records(small_run / "triplets.jsonl", Triplet)
+    clips = read_records(small_run / "clips.jsonl", Clip)
+    scores = read_records(small_run / "scores.jsonl", ScoredClip)
+    weights = read_records(small_run / "weights.jsonl", ClipWeight)
+    assert sum(t.split == "train" for t in triplets) == 42
+    for clip in clips:
+        assert clip.clip_id == clip_id(clip.caption, clip.generator, clip.revision, clip.settings, clip.seed)
+        assert clip.file == f"clips/world_simulator/{clip.clip_id}.mp4" and (small_run / clip.file).stat().st_size > 0
+    assert {s.scorer for s in scores} == {"llava", "world_truth"}
+    assert {(w.criterion, *w.scorers) for w in weights} == {("difference", "llava"), ("difference", "world_truth")}
+    by_key = {(s.clip_id, s.caption, s.scorer): s.score for s in scores}
+    captions = {t.id: t for t in triplets}
+    for w in weights:
+        t = captions[w.triplet_id]
+        target, source = (by_key[w.clip_id, c, w.scorers[0]] for c in (t.negative_caption, t.caption))
+        assert w.weight == pytest.approx(max(0, target - source), abs=1e-6)
+
+
+def test_results_have_the_promised_keys_and_say_where_weights_come_from(small_run):
+    arms = json.loads((small_run / "results.json").read_text())["arms"]
+    assert set(arms) == {"off_the_shelf", *ARMS}
+    for found in arms.values():
+        for name in ("in_distribution", "open", "unseen", "temporal"):
+            assert 0 <= found[name]["low"] <= found[name]["auc"] <= found[name]["high"] <= 1
+            assert found[name]["missing"] == 0 < found[name]["expected"]
+        assert set(found["per_type"]) == {"object", "action", "attribute", "count", "relation", "hallucination", "flip"}
+        assert 0 <= found["retrieval_temporal"]["map"] <= 1 and 0 <= found["retrieval_events"]["map"] <= 1
+        assert 0 <= found["qa"]["accuracy"] <= 1
+    said = {arm: found["weights_from"] for arm, found in arms.items()}
+    assert said["weighted"] == said["synvita"] == "difference of llava"
+    assert said["weighted_oracle"] == "difference of world_truth" and said["uniform"] == "uniform (1.0)"
+    assert said["off_the_shelf"] == "nothing trained" and said["real_only"].startswith("none")
+
+
+def test_the_figures_are_those_of_the_pair_files(small_run):
+    results = json.loads((small_run / "results.json").read_text())["arms"]["uniform"]
+    rows = [fields for _, fields in parse_lines(small_run / "pairs" / "uniform" / "0" / "open.jsonl")]
+    assert len(rows) == 56
+    want = metrics.roc_auc([r["label"] for r in rows], [r["log_odds"] for r in rows])
+    assert results["open"]["auc"] == pytest.approx(want)
+    temporal = [r for r in rows if r["misalignment"] in ("action", "flip")]
+    want = metrics.roc_auc([r["label"] for r in temporal], [r["log_odds"] for r in temporal])
+    assert results["temporal"]["auc"] == pytest.approx(want)
+
+
+def test_trained_arms_differ_from_the_untrained_model_and_from_each_other(small_run):
+    odds = {}
+    for arm in ("off_the_shelf", *ARMS):
+        path = small_run / "pairs" / arm / "0" / "open.jsonl"
+        odds[arm] = np.array([fields["log_odds"] for _, fields in parse_lines(path)])
+    names = list(odds)
+    for i, a in enumerate(names):
+        for b in names[:i]:
+            assert np.abs(odds[a] - odds[b]).max() > 1e-3, (a, b)
+
+
+def test_an_arm_trained_again_gives_the_same_bytes(small_run, tmp_path):
+    again = tmp_path / "run"
+    shutil.copytree(small_run, again)
+    for part in ("adapters", "pairs"):
+        shutil.rmtree(again / part / "synvita")
+    assert main(["arm", "--run", str(again), "--arm", "synvita"]) == 0
+    for file in ("pairs/synvita/0/open.jsonl", "adapters/synvita/0/adapter_model.safetensors"):
+        assert (again / file).read_bytes() == (small_run / file).read_bytes()
+
+
+def test_a_demo_killed_anywhere_goes_on_and_ends_with_the_same_results(small_run, tmp_path):
+    """One representative kill -9 of the whole process group at a random moment; `slow` has many."""
+    killed_and_resumed(small_run, tmp_path / "run", [random.Random(time.time()).uniform(1, 12)])
+
+
+@pytest.mark.slow
+def test_a_demo_killed_twenty_times_ends_with_the_same_results(small_run, tmp_path):
+    rng = random.Random(0)
+    killed_and_resumed(small_run, tmp_path / "run", [rng.uniform(0.5, 8) for _ in range(20)])
+
+
+def killed_and_resumed(reference, run, moments):
+    command = [sys.executable, "-m", "synvita.cli", "demo", "--run", str(run), *SMALL]
+    for moment in moments:
+        child = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moment)
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0, f"killed after {moments} s"
+    for file in ("results.json", "weights.jsonl", "clips.jsonl", "report/index.html"):
+        assert (run / file).read_bytes() == (reference / file).read_bytes(), f"{file} after kills at {moments} s"
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path):
+    command = [sys.executable, "-m", "synvita.cli", "demo", "--run", str(tmp_path / "run"), *SMALL]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True)
+    time.sleep(6)
+    os.killpg(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=20)
+    assert child.returncode == 130 and "interrupted; run the same command again" in errors
+    assert "Traceback" not in errors
+
+
+def refused(capsys, *arguments):
+    status = main([str(a) for a in arguments])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert status == 2 and len(lines) == 1, lines
+    return lines[0]
+
+
+def test_a_folder_of_another_configuration_is_refused_with_what_differs(small_run, capsys):
+    line = refused(capsys, "demo", "--run", small_run, *SMALL, "--train.epochs", "2")
+    assert "train.epochs: 1 -> 2" in line and "another configuration" in line
+
+
+def test_a_wrong_flag_names_the_nearest_right_one(tmp_path, capsys):
+    line = refused(capsys, "demo", "--run", tmp_path / "x", "--train.epoch", "2")
+    assert "--train.epoch: unknown setting; did you mean --train.epochs?" in line
+    assert "--train.epochs: expected int, got 'abc'" in refused(
+        capsys, "demo", "--run", tmp_path / "x", "--train.epochs", "abc"
+    )
+    assert "unknown criterion 'best'" in refused(capsys, "demo", "--run", tmp_path / "x", "--weigh.criterion", "best")
+    assert "--bogus" in refused(capsys, "demo", "--run", tmp_path / "x", "--bogus")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_stage_without_its_input_names_the_command_that_makes_it(tmp_path, capsys):
+    assert "begin with synvita triplets" in refused(capsys, "weigh", "--run", tmp_path / "nothing")
+
+
+def test_an_unknown_arm_lists_the_known_ones(small_run, capsys):
+    assert "known: off_the_shelf, real_only" in refused(capsys, "arm", "--run", small_run, "--arm", "best")
+
+
+@pytest.mark.parametrize("weight", ["1.5", "-0.1", "NaN", "null"])
+def test_a_weight_outside_0_1_is_named_by_file_and_line(small_run, tmp_path, capsys, weight):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.yaml", "triplets.jsonl", "clips.jsonl", "weights.jsonl"):
+        shutil.copy(small_run / name, run / name)
+    lines = (run / "weights.jsonl").read_text().splitlines(keepends=True)
+    fields = json.loads(lines[2])
+    lines[2] = json.dumps(fields).replace(f'"weight": {fields["weight"]}', f'"weight": {weight}') + "\n"
+    (run / "weights.jsonl").write_text("".join(lines))
+    line = refused(capsys, "arm", "--run", run, "--arm", "weighted")
+    assert "weights.jsonl:3: weight:" in line and "[0, 1]" in line
+
+
+def test_two_processes_on_one_run_are_refused(small_run, capsys):
+    from synvita.core.run_folder import only_one
+
+    with only_one(small_run, "demo"):
+        assert "another process is at work" in refused(capsys, "demo", "--run", small_run, *SMALL)

@@ -96,7 +96,7 @@ def arm_bars(groups: list[tuple[str, dict[str, dict[str, float]]]], arms: list[s
             lowest = min([lowest, *(100 * c["low"] for c in cells)])
             places = [g + (i - (len(arms) - 1) / 2) * width for g in at]
             axes.bar(places, heights, width * 0.92, color=arm_color(arm, i), label=arm)
-            axes.errorbar(places, heights, [below, above], fmt="none", ecolor="#5f6368", elinewidth=1.1, capsize=2)
+            axes.errorbar(places, heights, [below, above], fmt="none", ecolor="#777b80", elinewidth=1.1, capsize=2)
         axes.axhline(50, color=LINE, linewidth=0.9, linestyle=(0, (4, 3)))
         axes.set_xticks(range(len(groups)), [name for name, _ in groups])
         axes.set_ylim(max(0, math.floor(lowest / 10) * 10 - (0 if lowest < 50 else 10)), 100)

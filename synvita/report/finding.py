@@ -41,16 +41,20 @@ def best_arm(arms: dict[str, Any]) -> str:
         level = [n for n, d in rest.items() if d and not sign_of(d)]
         return text + (f", with no difference to {', '.join(level)}" if level else "")
     versus = at(arms[name], f"minus_{BASELINE}.{task.path}")
-    return text + (f", {beside(versus)} {BASELINE}" if versus else "")
+    return text + (f"; {compare(name, BASELINE, versus)}" if versus else "")
 
 
-def beside(versus: dict[str, Any], flip: bool = False) -> str:
-    """A difference in words, to be followed by the other arm's name; `flip` looks at it from the other arm."""
-    if flip:
-        versus = {"auc": -versus["auc"], "low": -versus["high"], "high": -versus["low"]}
+def compare(arm: str, other: str, versus: dict[str, Any]) -> str:
+    """`versus` = `arm` minus `other`, in words; "no difference" where its interval covers 0."""
     numbers = f"{signed(versus['auc'])} points {signed_interval(versus)}"
-    words = {"better": f"better ({numbers}) than", "worse": f"worse ({numbers}) than"}
-    return words.get(sign_of(versus), f"no difference ({numbers}) to")
+    words = {"better": "better than", "worse": "worse than"}
+    sign = words.get(sign_of(versus))
+    return f"{arm} is {sign} {other} ({numbers})" if sign else f"no difference between {arm} and {other} ({numbers})"
+
+
+def flipped(versus: dict[str, Any]) -> dict[str, Any]:
+    """The same difference seen from the other arm."""
+    return {"auc": -versus["auc"], "low": -versus["high"], "high": -versus["low"]}
 
 
 def method_beside_baseline(arms: dict[str, Any]) -> str:
@@ -58,9 +62,9 @@ def method_beside_baseline(arms: dict[str, Any]) -> str:
     if task is None or METHOD not in arms or best(arms, task) == METHOD:
         return ""
     versus = at(arms[METHOD], f"minus_{BASELINE}.{task.path}")
-    return f"{METHOD} there: {beside(versus)} {BASELINE}" if versus else ""
+    return f"there, {compare(METHOD, BASELINE, versus)}" if versus else ""
 
 
 def baseline_on_unseen(arms: dict[str, Any]) -> str:
     versus = at(arms.get(UNTRAINED, {}), f"minus_{BASELINE}.unseen")
-    return f"on unseen concepts, {BASELINE}: {beside(versus, flip=True)} {UNTRAINED}" if versus else ""
+    return f"on unseen concepts, {compare(BASELINE, UNTRAINED, flipped(versus))}" if versus else ""

@@ -168,25 +168,27 @@ def test_every_number_of_the_table_is_there(tmp_path: Path, results: dict[str, A
 
 def test_only_intervals_without_zero_are_marked(tmp_path: Path, results: dict[str, Any]) -> None:
     page = write_report(make_run(tmp_path), results).read_text()
-    assert '<span class="difference better">▲ +3.5 [+1.2, +5.8]</span>' in page
-    assert '<span class="difference worse">▼ -8.2 [-11.0, -5.1]</span>' in page
-    assert '<span class="difference">+1.1 [-0.4, +2.7]</span>' in page
-    assert '<span class="difference">+0.0 [-2.0, +2.0]</span>' in page
+    assert '<span class="difference better">▲ +3.5<br>[+1.2, +5.8]</span>' in page
+    assert '<span class="difference worse">▼ -8.2<br>[-11.0, -5.1]</span>' in page
+    assert '<span class="difference">+1.1<br>[-0.4, +2.7]</span>' in page
+    assert '<span class="difference">+0.0<br>[-2.0, +2.0]</span>' in page
 
 
 def test_the_finding_follows_the_numbers(results: dict[str, Any]) -> None:
     arms = results["arms"]
-    text = finding(arms)
-    assert text.startswith("On the open test, synvita has the highest AUC (68.8 %), better (+3.5 points [+1.2, +5.8])")
-    assert "on unseen concepts, real_only: worse (-8.2 points [-11.0, -5.1]) than off_the_shelf" in text
+    assert finding(arms) == (
+        "On the open test, synvita has the highest AUC (68.8 %); synvita is better than real_only "
+        "(+3.5 points [+1.2, +5.8]); on unseen concepts, real_only is worse than off_the_shelf "
+        "(-8.2 points [-11.0, -5.1])."
+    )
     arms["synvita"]["minus_real_only"]["open"] = difference(0.035, -0.01, 0.058)
     arms["off_the_shelf"]["minus_real_only"]["unseen"] = difference(-0.03, -0.05, -0.01)
     text = finding(arms)
-    assert "synvita has the highest AUC (68.8 %), no difference (+3.5 points [-1.0, +5.8]) to real_only" in text
-    assert "real_only: better (+3.0 points [+1.0, +5.0]) than off_the_shelf" in text
+    assert "(68.8 %); no difference between synvita and real_only (+3.5 points [-1.0, +5.8]);" in text
+    assert "real_only is better than off_the_shelf (+3.0 points [+1.0, +5.0])" in text
     arms["real_only"]["open"]["auc"] = 0.9
     assert "real_only has the highest AUC (90.0 %), with no difference to uniform, weighted, synvita;" in finding(arms)
-    assert "synvita there: no difference" in finding(arms)
+    assert "there, no difference between synvita and real_only" in finding(arms)
     assert finding({}) == "This run has no entailment figures yet."
 
 

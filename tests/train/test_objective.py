@@ -18,7 +18,9 @@ EXAMPLES = [
     Example("a", "a.mp4", "a red cross moving left then growing", "a red cross growing then moving left", "s.mp4", 0.7),
     Example("b", "b.mp4", "two rings blinking", "two cyan rings blinking"),
     Example("c", "c.mp4", "a small circle moving up", "a small ring moving up", "t.mp4", 0.0),
-    Example("d", "d.mp4", "a square left of a blue circle growing", "a square right of a blue circle growing", "u.mp4", 0.4),
+    Example(
+        "d", "d.mp4", "a square left of a blue circle growing", "a square right of a blue circle growing", "u.mp4", 0.4
+    ),
 ]
 
 

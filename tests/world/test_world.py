@@ -112,7 +112,8 @@ def centre(frame: np.ndarray, background: np.ndarray) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    ("action", "axis", "sign"), [("moving left", 0, -1), ("moving right", 0, 1), ("moving up", 1, -1), ("moving down", 1, 1)]
+    ("action", "axis", "sign"),
+    [("moving left", 0, -1), ("moving right", 0, 1), ("moving up", 1, -1), ("moving down", 1, 1)],
 )
 @pytest.mark.parametrize("look", ["real", "synthetic"])
 def test_what_moves_in_the_caption_moves_that_way_in_the_pixels(action, axis, sign, look):
@@ -151,9 +152,9 @@ def test_the_simulator_fails_as_often_as_stated_and_its_truth_is_known():
                     clip = Clip("x", triplet.negative_caption, "world_simulator", "1", settings, 1000 * i + seed, "f")
                     kept.append(world_truth(clip, triplet.negative_caption))
                     assert world_truth(clip, triplet.caption) != kept[-1]
-                    assert describes(parse_caption(triplet.caption), shown_scene(clip.caption, settings, clip.seed)) != bool(
-                        kept[-1]
-                    )
+                    assert describes(
+                        parse_caption(triplet.caption), shown_scene(clip.caption, settings, clip.seed)
+                    ) != bool(kept[-1])
         assert abs(np.mean(kept) - (1 - rate)) < 0.08
 
 

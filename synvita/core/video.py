@@ -324,7 +324,7 @@ def write_video(path: Path, frames: np.ndarray, fps: int, upscale: int = 1) -> N
 
 
 # BT.601, limited range: luma 16-235, chroma 16-240 (ITU-R BT.601-7, section 2.5)
-# Whole numbers (times 2**16): float products differ in the last bit with memory alignment, and so would the file's bytes.
+# Times 2**16: float products differ in the last bit with memory alignment, and so would the bytes of the file.
 TO_LUMA = np.array([16829, 33039, 6416], np.int64)
 TO_CHROMA = np.array([[-9714, -19071, 28785], [28785, -24103, -4682]], np.int64)
 

@@ -28,7 +28,7 @@ def recorded_pairs(case, dtype):
     for i in range(0, len(shared), 2):
         rows = {}
         for s in shared[i : i + 2]:
-            answer = [t for t in labels[s - 1].tolist() if t in (YES, NO)][0]
+            answer = next(t for t in labels[s - 1].tolist() if t in (YES, NO))
             at = labels[s - 1].tolist().index(answer) - 1
             f = [alignment(log_odds(logits[row, at], YES, NO)) for row in (s - 1, s)]
             rows[answer] = f

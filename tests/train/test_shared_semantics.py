@@ -52,7 +52,7 @@ def test_nothing_in_common_keeps_nothing():
 
 
 def test_an_unknown_level_is_refused_by_name():
-    with pytest.raises(ValueError, match="--train.shared-tokens: unknown level 'char'; known: digit, token"):
+    with pytest.raises(ValueError, match=r"--train.shared-tokens: unknown level 'char'; known: digit, token"):
         keep_mask([1], [1], "char")
 
 

@@ -80,8 +80,10 @@ def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: Non
                     aside.append({"stage": "weigh", "id": clip_id, "reason": str(error)})
                     set_aside += 1
                     continue
-                for text, value in zip(missing, scorer.score(frames, missing), strict=True):
-                    out.append(ScoredClip(clip_id, text, name, config.frames, round(float(value), 7)))
+                # All texts together even if a kill left some: the last digit depends on what shares a batch.
+                for text, value in zip(texts, scorer.score(frames, texts), strict=True):
+                    if text in missing:
+                        out.append(ScoredClip(clip_id, text, name, config.frames, round(float(value), 7)))
         if config.oracle:
             from synvita.world.simulator import world_truth
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -219,6 +220,10 @@ def run_train(a: argparse.Namespace, flags: list[str]) -> int:
 def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
 
+    if "SYNVITA_PARENT" in os.environ:  # started by `train` or `demo`: end with them, even if they are killed
+        from synvita.core.process import watch_parent
+
+        watch_parent(int(os.environ["SYNVITA_PARENT"]))
     config = settled(a, flags)
     known = stages.all_arms(config)
     if a.arm not in known:
@@ -305,16 +310,20 @@ def table(run: Path) -> str:
 
 
 def holes(run: Path) -> int:
-    """3, and a line on stderr, if pairs are missing from the figures; else 0."""
+    """3, and lines on stderr, if anything was set aside or pairs are missing from the figures; else 0."""
     import json
 
+    from synvita.core.set_aside import read_set_aside
+
+    aside = read_set_aside(run)
+    if aside:
+        sys.stderr.write(f"synvita: {len(aside)} set aside, named with their reasons in {run / 'set_aside.jsonl'}\n")
     arms = json.loads((run / "results.json").read_text())["arms"]
-    missing = max(
-        (v.get("missing", 0) for found in arms.values() for v in found.values() if isinstance(v, dict)), default=0
-    )
+    entries = [entry for found in arms.values() for entry in found.values() if isinstance(entry, dict)]
+    missing = max((entry.get("missing", 0) for entry in entries), default=0)
     if missing:
         sys.stderr.write(f"synvita: {missing} pairs could not be scored; the reasons are in {run / 'pairs'}\n")
-    return 3 if missing else 0
+    return 3 if missing or aside else 0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -325,11 +334,12 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, FloatingPointError) as error:
         sys.stderr.write(f"synvita: {error}\n")
         return 2
+    except FileNotFoundError as error:
+        sys.stderr.write(f"synvita: {error.filename}: no such file; check the path\n")
+        return 2
     except OSError as error:
         name = f" ({error.filename})" if error.filename else ""
-        sys.stderr.write(
-            f"synvita: {error.strerror or error}{name}; nothing half-written was kept, run again to go on\n"
-        )
+        sys.stderr.write(f"synvita: {error.strerror or error}{name}; no half file was kept, mend it and run again\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("synvita: interrupted; run the same command again to go on\n")

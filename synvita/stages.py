@@ -85,7 +85,7 @@ def run_arms(run: Path, config: RunConfig, seed: int, workers: int) -> None:
     if any(a.weights != "none" for a in config.train.arms.values()):
         need(run, "weights.jsonl", "weigh")
     fill_cache(run, config)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "SYNVITA_PARENT": str(os.getpid())}
     children: list[subprocess.Popen[bytes]] = []
     slowest_first = sorted(config.train.arms, key=lambda a: -config.train.arms[a].consistency_weight)
 

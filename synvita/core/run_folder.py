@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,16 @@ def only_one(run: Path, what: str) -> Iterator[None]:
     """Hold a lock, so that two processes never do the same stage of one run; the second is refused."""
     run.mkdir(parents=True, exist_ok=True)
     lock = (run / f".{what.replace('/', '-')}.lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise ValueError(f"--run: another process is at work on {what!r} in {run}; wait for it or stop it") from None
+    for patience in (0.5, 0.5, 1.0, 1.0, 0.0):  # the children of a killed run need a moment to notice
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            if not patience:
+                lock.close()
+                text = f"--run: another process is at work on {what!r} in {run}; wait for it or stop it"
+                raise ValueError(text) from None
+            time.sleep(patience)
     try:
         lock.write(f"{os.getpid()}\n")
         lock.flush()

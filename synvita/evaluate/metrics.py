@@ -1,4 +1,4 @@
-"""Ranking and answer metrics that do not depend on the order of ties, with intervals over videos.
+"""Ranking and answer metrics that do not depend on the order of ties.
 
 bf16 scores tie so often (24 distinct values in the 3,888 published SSv2-Temporal rows) that an
 unstable sort alone moves the published mAP by several points. Everything here is a function of the
@@ -7,7 +7,7 @@ Figures are fractions in [0, 1], not percent.
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 Labels = Sequence[int] | NDArray  # (N,), 0 or 1
 Scores = Sequence[float] | NDArray  # (N,), finite; higher means "entails"
-Interval = tuple[float, float]  # low, high; both nan where the data allow no interval
-
-CHUNK_CELLS = 1 << 20  # (draws x rows) held at once by the fast bootstrap: 8 MiB per int64 array
 
 
 # ---------------------------------------------------------------------------------------- checks
@@ -38,7 +35,7 @@ def _finite(scores: Scores, name: str = "scores") -> NDArray[np.float64]:
     return values
 
 
-def _checked(labels: Labels, scores: Scores, name: str = "scores") -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def checked(labels: Labels, scores: Scores, name: str = "scores") -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Labels as (N,) bool and scores as (N,) float64, of one length; names the first bad index."""
     values = _finite(scores, name)
     numbers = np.asarray(labels, dtype=np.float64)
@@ -58,7 +55,7 @@ def _need_positive(labels: NDArray[np.bool_]) -> None:
         )
 
 
-def _need_rows(labels: NDArray[np.bool_]) -> None:
+def need_rows(labels: NDArray[np.bool_]) -> None:
     if not labels.size:
         raise ValueError("labels: no rows given; an interval needs at least one row")
 
@@ -66,7 +63,7 @@ def _need_rows(labels: NDArray[np.bool_]) -> None:
 # --------------------------------------------------------------------------------------- ROC-AUC
 
 
-class _Ranked(NamedTuple):
+class Ranked(NamedTuple):
     """Rows sorted by score once, so that any number of weightings can be evaluated without sorting again."""
 
     order: NDArray[np.intp]  # (N,) rows by ascending score
@@ -74,14 +71,14 @@ class _Ranked(NamedTuple):
     positive: NDArray[np.int64]  # (N,) 0 or 1, in `order`
 
 
-def _ranked(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> _Ranked:
+def ranked(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> Ranked:
     order = np.argsort(scores, kind="stable")
     ascending = scores[order]
     starts = np.flatnonzero(np.concatenate(([True], ascending[1:] != ascending[:-1])))
-    return _Ranked(order, starts, labels[order].astype(np.int64))
+    return Ranked(order, starts, labels[order].astype(np.int64))
 
 
-def _weighted_aucs(ranked: _Ranked, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+def weighted_aucs(ranked: Ranked, weights: NDArray[np.int64]) -> NDArray[np.float64]:
     """ROC-AUC under integer row weights: a row of weight 3 counts as three equal rows.
 
     Counts twice the won pairs (2 a win, 1 a tie) in integers, so two routes to one sample agree to the last bit.
@@ -108,12 +105,12 @@ def roc_auc(labels: Labels, scores: Scores) -> float:
     Raises:
         ValueError: one class only, a missing or infinite score, a label other than 0 or 1; names the first bad index.
     """
-    truth, values = _checked(labels, scores)
+    truth, values = checked(labels, scores)
     if truth.all() or not truth.any():
         raise ValueError(
             f"labels: {int(truth.sum())} positives among {truth.size} rows; ROC-AUC needs at least one of each class"
         )
-    return float(_weighted_aucs(_ranked(truth, values), np.ones((1, truth.size), dtype=np.int64))[0])
+    return float(weighted_aucs(ranked(truth, values), np.ones((1, truth.size), dtype=np.int64))[0])
 
 
 # ------------------------------------------------------------------------------------- retrieval
@@ -130,7 +127,7 @@ def average_precision(labels: Labels, scores: Scores) -> float:
     """
     from sklearn.metrics import average_precision_score
 
-    truth, values = _checked(labels, scores)
+    truth, values = checked(labels, scores)
     _need_positive(truth)
     return float(average_precision_score(truth, values))
 
@@ -164,7 +161,7 @@ def recall_at_k(labels: Labels, scores: Scores, k: int) -> float:
     """
     if k < 1:
         raise ValueError(f"k is {k}; the top k needs k >= 1")
-    truth, values = _checked(labels, scores)
+    truth, values = checked(labels, scores)
     _need_positive(truth)
     places = min(k, values.size)
     last_in = np.sort(values)[values.size - places]
@@ -204,126 +201,3 @@ def accuracy(correct_option: Sequence[int], option_scores: Sequence[Sequence[flo
         best = values == values.max()
         credits.append(float(best[correct]) / int(best.sum()))
     return math.fsum(credits) / len(credits)
-
-
-# -------------------------------------------------------------------------------------- bootstrap
-
-
-def _group_codes(groups: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
-    """Rows' group numbers in order of first appearance, and how many groups there are."""
-    if not len(groups):
-        raise ValueError("groups: none given; give one group (the row's video) per row")
-    numbers: dict[Hashable, int] = {}
-    codes = [numbers.setdefault(group, len(numbers)) for group in groups]
-    return np.array(codes, dtype=np.intp), len(numbers)
-
-
-def _group_draws(count: int, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """`draws` samples of `count` groups out of `count`, with replacement: the one source of draws for all intervals."""
-    if draws < 1:
-        raise ValueError(f"draws is {draws}; a bootstrap needs at least one (1000 is usual)")
-    generator = np.random.default_rng(seed)
-    return (generator.integers(0, count, size=count) for _ in range(draws))
-
-
-def _percentiles(values: NDArray[np.float64], draws: int, level: float) -> Interval:
-    """The middle `level` of the values; nan if over half of the draws gave none, as the rest is a biased remainder."""
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; give a share between 0 and 1, such as 0.95")
-    if 2 * values.size < draws:
-        return math.nan, math.nan
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def bootstrap(
-    statistic: Callable[[NDArray[np.intp]], float],
-    groups: Sequence[Hashable],
-    draws: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Percentile interval of any statistic, resampling whole groups.
-
-    Rows of one video share its content and its scorer's mood; resampling rows would pretend that they are independent
-    and give an interval far too narrow. With a single group there is no spread to see: the interval has width 0.
-
-    Args:
-        statistic: takes row indices (with repeats) and returns a number; a ValueError (one class left) skips the draw.
-        groups: (N,) the video of each row.
-        draws: resamples.
-        seed: the same seed and groups give the same draws, in `auc_interval` too.
-        level: share of draws inside the interval.
-    Returns:
-        (low, high), or (nan, nan) if more than half of the draws were skipped.
-    """
-    codes, count = _group_codes(groups)
-    members = [np.flatnonzero(codes == code) for code in range(count)]
-    values = []
-    for drawn in _group_draws(count, draws, seed):
-        try:
-            values.append(statistic(np.concatenate([members[code] for code in drawn])))
-        except ValueError:
-            continue
-    return _percentiles(np.array(values, dtype=np.float64), draws, level)
-
-
-def _drawn_aucs(rankings: Sequence[_Ranked], groups: Sequence[Hashable], draws: int, seed: int) -> NDArray[np.float64]:
-    """(draws, len(rankings)) AUCs, the same draws for every ranking: rows weigh as often as their group was drawn."""
-    codes, count = _group_codes(groups)
-    rows = rankings[0].order.size
-    if codes.size != rows:
-        raise ValueError(f"{codes.size} groups for {rows} rows; give one group (the row's video) per row")
-    samples = _group_draws(count, draws, seed)
-    chunk = max(1, CHUNK_CELLS // rows)
-    parts = []
-    for first in range(0, draws, chunk):
-        taken = [next(samples) for _ in range(min(chunk, draws - first))]
-        times = np.stack([np.bincount(drawn, minlength=count) for drawn in taken])  # (D, groups)
-        weights = times[:, codes]
-        parts.append(np.stack([_weighted_aucs(ranked, weights) for ranked in rankings], axis=1))
-    return np.concatenate(parts)
-
-
-def auc_interval(
-    labels: Labels,
-    scores: Scores,
-    groups: Sequence[Hashable],
-    draws: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """`bootstrap` of `roc_auc`, same draws and same numbers, sorting the rows once instead of once per draw.
-
-    Raises:
-        ValueError: as `roc_auc`, except that a missing class gives (nan, nan); groups of another length.
-    """
-    truth, values = _checked(labels, scores)
-    _need_rows(truth)
-    aucs = _drawn_aucs([_ranked(truth, values)], groups, draws, seed)[:, 0]
-    return _percentiles(aucs[~np.isnan(aucs)], draws, level)
-
-
-def paired_auc_difference_interval(
-    labels: Labels,
-    scores_a: Scores,
-    scores_b: Scores,
-    groups: Sequence[Hashable],
-    draws: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Interval of AUC(a) - AUC(b) on the same rows, both scored on the same draws.
-
-    Two models find the same videos hard. Overlapping separate intervals can hide a clear difference; pairing removes
-    what the models share. An interval that leaves out 0 says which is better.
-
-    Raises:
-        ValueError: as `auc_interval`.
-    """
-    truth, first = _checked(labels, scores_a, "scores_a")
-    _, second = _checked(labels, scores_b, "scores_b")
-    _need_rows(truth)
-    aucs = _drawn_aucs([_ranked(truth, first), _ranked(truth, second)], groups, draws, seed)
-    differences = aucs[:, 0] - aucs[:, 1]
-    return _percentiles(differences[~np.isnan(differences)], draws, level)

@@ -12,7 +12,7 @@ import numpy as np
 
 from synvita.core.records import ClipWeight, Misalignment, ScoredClip, Triplet
 from synvita.core.store import parse_lines, read_records, write_atomic
-from synvita.evaluate import metrics
+from synvita.evaluate import intervals, metrics
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.facts import arm_facts
 
@@ -58,7 +58,7 @@ def columns(rows: Rows) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 def entailment(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     labels, scores, videos = columns(scored(rows))
-    low, high = metrics.auc_interval(labels, scores, videos, config.draws, seed=0, level=config.level)
+    low, high = intervals.auc_interval(labels, scores, videos, config.draws, seed=0, level=config.level)
     return {"auc": metrics.roc_auc(labels, scores), "low": low, "high": high, **counts(rows)}
 
 
@@ -101,7 +101,7 @@ def question_answering(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     right = [[r["label"] for r in some].index(1) for some in whole]
     scores = [[r["log_odds"] for r in some] for some in whole]
     each = np.array([metrics.accuracy([c], [s]) for c, s in zip(right, scores, strict=True)])
-    low, high = metrics.bootstrap(
+    low, high = intervals.bootstrap(
         lambda i: float(each[i].mean()), [some[0]["video"] for some in whole], config.draws, seed=0, level=config.level
     )
     return {"accuracy": float(each.mean()), "low": low, "high": high, **counts(rows)}
@@ -137,7 +137,7 @@ def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: Evalu
         both = [(a, b) for a, b in zip(rows, theirs[name], strict=True) if None not in (a["log_odds"], b["log_odds"])]
         labels, mine, videos = columns([a for a, _ in both])
         other = columns([b for _, b in both])[1]
-        low, high = metrics.paired_auc_difference_interval(
+        low, high = intervals.paired_auc_difference_interval(
             labels, mine, other, videos, config.draws, seed=0, level=config.level
         )
         value = metrics.roc_auc(labels, mine) - metrics.roc_auc(labels, other)
@@ -161,7 +161,7 @@ def weight_quality(run: Path) -> dict[str, Any]:
         weights = [learned[i] for i in ids]
         entry: dict[str, Any] = {"clips": len(ids), "right": sum(labels), "mean_weight": float(np.mean(weights or [0]))}
         if 0 < sum(labels) < len(labels):
-            low, high = metrics.auc_interval(labels, weights, ids, 1000, seed=0)
+            low, high = intervals.auc_interval(labels, weights, ids, 1000, seed=0)
             entry |= {"auc": metrics.roc_auc(labels, weights), "low": low, "high": high}
         found[str(kind)] = entry
     return found

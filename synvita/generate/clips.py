@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synvita.core.backends import load_backend
 from synvita.core.provenance import seed_of
 from synvita.core.records import Clip, Triplet, clip_id
-from synvita.core.store import Appender, read_records
+from synvita.core.set_aside import set_aside
+from synvita.core.store import Appender, read_records, write_records
 from synvita.core.video import write_video
 
 GENERATORS = {"world_simulator": "synvita.generate.world_simulator:WorldSimulator"}
@@ -48,8 +49,9 @@ def generate(run: Path, config: GenerateConfig, tick: Callable[[], None] = lambd
     needed = plan(triplets, generator, config.seed)
     path = run / "clips.jsonl"
     done = {clip.clip_id for clip in read_records(path, Clip)} if path.exists() else set()
-    counts = {"clips": len({c.clip_id for c in needed.values()}), "made": 0, "kept": 0, "set_aside": 0}
-    with Appender(path) as records, Appender(run / "set_aside.jsonl") as aside:
+    counts = {"clips": len({c.clip_id for c in needed.values()}), "made": 0, "kept": 0}
+    aside: dict[str, str] = {}
+    with Appender(path) as records:
         for clip in needed.values():
             tick()
             if clip.clip_id in done and (run / clip.file).exists():
@@ -58,21 +60,15 @@ def generate(run: Path, config: GenerateConfig, tick: Callable[[], None] = lambd
             try:
                 frames = generator.generate(clip.caption, clip.settings, clip.seed)
             except ValueError as error:
-                aside.append({"stage": "generate", "id": clip.clip_id, "reason": str(error)})
-                counts["set_aside"] += 1
+                aside[clip.clip_id] = str(error)
                 continue
             write_video(run / clip.file, frames, generator.fps, generator.upscale)
             if clip.clip_id not in done:
                 records.append(clip)
             done.add(clip.clip_id)
             counts["made"] += 1
+    set_aside(run, "generate", aside)
     made = {c.clip_id for c in read_records(path, Clip)}
     links = [{"triplet_id": t, "clip_id": c.clip_id} for t, c in needed.items() if c.clip_id in made]
-    from synvita.core.store import write_records
-
     write_records(run / "clip_of_triplet.jsonl", links)
-    return counts
-
-
-def as_settings(config: GenerateConfig) -> dict[str, Any]:
-    return asdict(config)
+    return counts | {"set_aside": len(aside)}

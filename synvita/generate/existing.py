@@ -7,6 +7,7 @@ from pathlib import Path
 
 from synvita.core.provenance import file_digest
 from synvita.core.records import Clip, Triplet, clip_id
+from synvita.core.set_aside import set_aside
 from synvita.core.store import parse_lines, read_records, write_records
 
 
@@ -34,15 +35,15 @@ def take_clips(run: Path, table: Path) -> dict[str, int]:
     triplets = [t for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
     captions = {t.negative_caption for t in triplets}
     clips: dict[str, Clip] = {}
-    aside = []
+    aside: dict[str, str] = {}
     for where, row in read_table(table):
         path = Path(row["file"])
         path = path if path.is_absolute() else (table.parent / path).resolve()
         if not path.is_file():
-            aside.append({"stage": "generate", "id": where, "reason": f"{path}: no such file"})
+            aside[where] = f"{path}: no such file"
             continue
         if row["caption"] not in captions:
-            aside.append({"stage": "generate", "id": where, "reason": f"no training triplet has {row['caption']!r}"})
+            aside[where] = f"no training triplet has the negative caption {row['caption']!r}"
             continue
         generator, revision = row.get("generator") or "existing", file_digest(path)
         name = clip_id(row["caption"], generator, revision, {}, 0)
@@ -56,7 +57,7 @@ def take_clips(run: Path, table: Path) -> dict[str, int]:
         for t in triplets
         if t.negative_caption in clips
     ]
-    write_records(run / "set_aside.jsonl", aside)
+    set_aside(run, "generate", aside)
     write_records(run / "clips.jsonl", clips.values())
     write_records(run / "clip_of_triplet.jsonl", links)
     without = len(triplets) - len(links)

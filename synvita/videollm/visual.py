@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synvita.core.decoder import Decoder
 from synvita.core.provenance import file_digest
 from synvita.core.store import write_atomic
-from synvita.core.video import Decoder, VideoError
+from synvita.core.video import VideoError
 
 
 class VisualStore:

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from synvita.core.backends import load_backend
+from synvita.core.decoder import Decoder
 from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet
+from synvita.core.set_aside import read_set_aside, set_aside
 from synvita.core.store import Appender, parse_lines, read_records, write_records
-from synvita.core.video import Decoder, VideoError
+from synvita.core.video import VideoError
 from synvita.weigh.weights import criterion
 
 SCORERS = {"llava": "synvita.weigh.llava:Llava"}
@@ -63,10 +65,11 @@ def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: Non
     """Fill `scores.jsonl`, skipping what is there; returns how many clips could not be read (set aside by name)."""
     triplets = read_records(run / "triplets.jsonl", Triplet)
     clips = {clip.clip_id: clip for clip in read_records(run / "clips.jsonl", Clip)}
-    path, set_aside = run / "scores.jsonl", 0
+    path = run / "scores.jsonl"
+    aside: dict[str, str] = {}
     known = {(s.clip_id, s.caption, s.scorer) for s in read_records(path, ScoredClip)} if path.exists() else set()
     todo = wanted(triplets, clip_links(run))
-    with Appender(path) as out, Appender(run / "set_aside.jsonl") as aside, Decoder(config.decode_timeout) as decoder:
+    with Appender(path) as out, Decoder(config.decode_timeout) as decoder:
         for name in config.scorers:
             scorer = load_backend(SCORERS, name, "--weigh.scorers")(config.models[name])
             for clip_id, texts in todo.items():
@@ -77,8 +80,7 @@ def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: Non
                 try:
                     frames = decoder.sample(run / clips[clip_id].file, config.frames)
                 except VideoError as error:
-                    aside.append({"stage": "weigh", "id": clip_id, "reason": str(error)})
-                    set_aside += 1
+                    aside[clip_id] = str(error)
                     continue
                 # All texts together even if a kill left some: the last digit depends on what shares a batch.
                 for text, value in zip(texts, scorer.score(frames, texts), strict=True):
@@ -91,7 +93,8 @@ def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: Non
                 for text in texts:
                     if (clip_id, text, "world_truth") not in known:
                         out.append(ScoredClip(clip_id, text, "world_truth", 0, world_truth(clips[clip_id], text)))
-    return set_aside
+    set_aside(run, "weigh", aside)
+    return len(aside)
 
 
 def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
@@ -103,9 +106,7 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
     triplets = [t for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
     links = clip_links(run)
     scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
-    gone = (
-        {str(f["id"]) for _, f in parse_lines(run / "set_aside.jsonl")} if (run / "set_aside.jsonl").exists() else set()
-    )
+    gone = {row["id"] for row in read_set_aside(run) if row["stage"] == "weigh"}
     groups = [list(config.scorers)] + ([["world_truth"]] if config.oracle else [])
     rows: list[ClipWeight] = []
     counts = {"weights": 0, "without_clip": sum(t.id not in links for t in triplets), "set_aside": 0}

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from synvita.core import video
-from synvita.core.video import Decoder, VideoError, read_frames, sample_frames, uniform_indices, write_video
+from synvita.core.decoder import Decoder
+from synvita.core.video import VideoError, read_frames, sample_frames, uniform_indices, write_video
 from synvita.world.render import render
 from synvita.world.scenes import draw_scene
 
@@ -463,7 +464,7 @@ def test_the_child_ends_when_the_pipe_closes_and_ignores_ctrl_c(tmp_path: Path) 
 def test_a_hanging_child_ends_with_its_killed_parent(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     code = (
-        "from synvita.core.video import Decoder; d = Decoder(); "
+        "from synvita.core.decoder import Decoder; d = Decoder(); "
         "print(d._ready_child().pid, flush=True); d.sample('pipe.mp4', 2)"
     )
     root = str(Path(video.__file__).parents[2])

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from synvita.evaluate import metrics
+from synvita.evaluate import intervals, metrics
 
 DATA = Path(__file__).parents[1] / "data"
 FEW_VALUES = st.integers(-2, 2).map(lambda n: n / 4)  # ties are the point
@@ -155,11 +155,11 @@ def test_the_fast_auc_interval_equals_the_naive_bootstrap_with_the_same_draws(ro
     def difference(rows):
         return metrics.roc_auc(labels[rows], scores[rows]) - metrics.roc_auc(labels[rows], other[rows])
 
-    naive = metrics.bootstrap(lambda rows: metrics.roc_auc(labels[rows], scores[rows]), groups, draws=25, seed=seed)
-    fast = metrics.auc_interval(labels, scores, groups, draws=25, seed=seed)
+    naive = intervals.bootstrap(lambda rows: metrics.roc_auc(labels[rows], scores[rows]), groups, draws=25, seed=seed)
+    fast = intervals.auc_interval(labels, scores, groups, draws=25, seed=seed)
     np.testing.assert_array_equal(fast, naive)  # to the last bit; nan equals nan
-    paired = metrics.paired_auc_difference_interval(labels, scores, other, groups, draws=25, seed=seed)
-    np.testing.assert_array_equal(paired, metrics.bootstrap(difference, groups, draws=25, seed=seed))
+    paired = intervals.paired_auc_difference_interval(labels, scores, other, groups, draws=25, seed=seed)
+    np.testing.assert_array_equal(paired, intervals.bootstrap(difference, groups, draws=25, seed=seed))
 
 
 def test_bootstrap_is_a_loop_that_gathers_the_rows_of_drawn_groups():
@@ -169,30 +169,30 @@ def test_bootstrap_is_a_loop_that_gathers_the_rows_of_drawn_groups():
         drawn = [names[i] for i in rng.integers(0, 3, size=3)]
         means.append(np.mean([v for name in drawn for g, v in zip(groups, values, strict=True) if g == name]))
     expected = np.quantile(means, [0.05, 0.95])
-    interval = metrics.bootstrap(lambda rows: float(values[rows].mean()), groups, draws=200, seed=7, level=0.9)
+    interval = intervals.bootstrap(lambda rows: float(values[rows].mean()), groups, draws=200, seed=7, level=0.9)
     assert interval == pytest.approx(tuple(expected), abs=1e-12)
 
 
 def test_chunks_do_not_change_the_interval(ssv2, monkeypatch):
     arguments = ssv2["label"], ssv2["score"], ssv2["video"].tolist()
-    whole = metrics.auc_interval(*arguments, draws=50)
-    monkeypatch.setattr(metrics, "CHUNK_CELLS", 7 * 3888)
-    assert metrics.auc_interval(*arguments, draws=50) == whole
+    whole = intervals.auc_interval(*arguments, draws=50)
+    monkeypatch.setattr(intervals, "CHUNK_CELLS", 7 * 3888)
+    assert intervals.auc_interval(*arguments, draws=50) == whole
     assert whole[0] < metrics.roc_auc(ssv2["label"], ssv2["score"]) < whole[1]
 
 
 def test_a_scorer_does_not_differ_from_itself_and_beats_its_reverse(ssv2):
     labels, scores, videos = ssv2["label"], ssv2["score"], ssv2["video"].tolist()
-    assert metrics.paired_auc_difference_interval(labels, scores, scores, videos, draws=20) == (0.0, 0.0)
-    assert metrics.paired_auc_difference_interval(labels, scores, -scores, videos, draws=100)[0] > 0
+    assert intervals.paired_auc_difference_interval(labels, scores, scores, videos, draws=20) == (0.0, 0.0)
+    assert intervals.paired_auc_difference_interval(labels, scores, -scores, videos, draws=100)[0] > 0
 
 
 def test_whole_groups_give_a_wider_interval_than_rows():
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(20) % 2, 10)
     scores = np.repeat(labels[::10] + rng.normal(size=20), 10)  # ten copies of a row are no ten observations
-    low, high = metrics.auc_interval(labels, scores, np.repeat(np.arange(20), 10).tolist())
-    row_low, row_high = metrics.auc_interval(labels, scores, range(200))
+    low, high = intervals.auc_interval(labels, scores, np.repeat(np.arange(20), 10).tolist())
+    row_low, row_high = intervals.auc_interval(labels, scores, range(200))
     assert high - low > 2 * (row_high - row_low)
 
 
@@ -207,9 +207,9 @@ def test_skipped_draws_are_tolerated_up_to_half():
 
         return statistic
 
-    assert metrics.bootstrap(fails_on_some(50), "abc", draws=100) == (1.0, 1.0)
-    assert all(math.isnan(x) for x in metrics.bootstrap(fails_on_some(51), "abc", draws=100))
-    assert all(math.isnan(x) for x in metrics.auc_interval([1, 1], [0.1, 0.2], "ab", draws=10))
+    assert intervals.bootstrap(fails_on_some(50), "abc", draws=100) == (1.0, 1.0)
+    assert all(math.isnan(x) for x in intervals.bootstrap(fails_on_some(51), "abc", draws=100))
+    assert all(math.isnan(x) for x in intervals.auc_interval([1, 1], [0.1, 0.2], "ab", draws=10))
 
 
 # ----------------------------------------------------------------------------------------- errors
@@ -241,14 +241,14 @@ def test_a_missing_score_is_named_by_its_index(metric, hole):
         (lambda: metrics.accuracy([0], []), "1 correct options for 0 rows"),
         (lambda: metrics.accuracy([0, 2], [[0.1, 0.2], [0.1, 0.2]]), r"correct_option\[1\] is 2; .* options 0 to 1"),
         (lambda: metrics.accuracy([0, 0], [[0.1], [0.1, None]]), r"option_scores\[1\]\[1\] is None"),
-        (lambda: metrics.bootstrap(len, []), "groups: none given"),
-        (lambda: metrics.bootstrap(len, "ab", draws=0), "draws is 0"),
-        (lambda: metrics.bootstrap(len, "ab", level=95), "level is 95"),
-        (lambda: metrics.auc_interval([1, 0], [0.1, 0.2], "ab", draws=0), "draws is 0"),
-        (lambda: metrics.auc_interval([1, 0], [0.1, 0.2], "abc"), "3 groups for 2 rows"),
-        (lambda: metrics.auc_interval([], [], []), "no rows given"),
+        (lambda: intervals.bootstrap(len, []), "groups: none given"),
+        (lambda: intervals.bootstrap(len, "ab", draws=0), "draws is 0"),
+        (lambda: intervals.bootstrap(len, "ab", level=95), "level is 95"),
+        (lambda: intervals.auc_interval([1, 0], [0.1, 0.2], "ab", draws=0), "draws is 0"),
+        (lambda: intervals.auc_interval([1, 0], [0.1, 0.2], "abc"), "3 groups for 2 rows"),
+        (lambda: intervals.auc_interval([], [], []), "no rows given"),
         (
-            lambda: metrics.paired_auc_difference_interval([1, 0], [0.1, 0.2], [0.1, None], "ab"),
+            lambda: intervals.paired_auc_difference_interval([1, 0], [0.1, 0.2], [0.1, None], "ab"),
             r"scores_b\[1\] is None",
         ),
     ],

@@ -1,0 +1,195 @@
+"""`core.video` in a child process that can be killed: a broken file may hang or crash a decoder, never the run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from synvita.core.process import watch_parent
+from synvita.core.video import VideoError, sample_frames, uniform_indices
+
+START_TIMEOUT_S = 120.0  # a child imports numpy and PyAV: 0.2 s warm, many on a cold network disk; no video's fault
+
+
+class Decoder:
+    """`sample_frames` in a child process, because a file can hang or crash a decoder and must not take the run along.
+
+    One child serves file after file. Protocol, both ways: 4 bytes of length, a JSON header of that length; an answer's
+    pixels follow as raw bytes.
+    """
+
+    def __init__(self, timeout_s: float = 60.0):
+        if not timeout_s > 0:
+            raise ValueError(f"--decode-timeout: must be more than 0 seconds, got {timeout_s}")
+        self.timeout_s = timeout_s
+        self._child: subprocess.Popen[bytes] | None = None
+        self._owner, self._lock = os.getpid(), threading.Lock()
+
+    def sample(self, path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
+        """As `sample_frames`: (k, H, W, 3) uint8 RGB; its warnings are warned here.
+
+        Raises:
+            VideoError: as `sample_frames`; also after `timeout_s`, and if the decoder died on this file.
+        """
+        uniform_indices(1, k, rule)
+        request = {"path": os.fspath(path), "folder": os.getcwd(), "k": k, "rule": rule}  # noqa: PTH109
+        with self._lock:
+            header, frames = self._ask(request)
+        for text in header["warnings"]:
+            warnings.warn(text, stacklevel=2)
+        if frames is None:
+            raise VideoError(header["error"])
+        return frames
+
+    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
+        child = self._ready_child()
+        assert child.stdin is not None and child.stdout is not None
+        deadline = time.monotonic() + self.timeout_s
+        try:
+            send(child.stdin, request)
+            header = receive(child.stdout, deadline)
+            if "shape" not in header:
+                return header, None
+            frames = np.empty(header["shape"], np.uint8)
+            fill(child.stdout, frames.reshape(-1).data, deadline)
+            return header, frames
+        except TimeoutError:
+            self._kill()
+            text = f"not decoded in {self.timeout_s:g} s, decoder killed; raise --decode-timeout or re-encode it"
+            raise VideoError(f"{request['path']}: {text}") from None
+        except (EOFError, BrokenPipeError):
+            code = self._kill()
+            text = f"the decoder process died on it (exit status {code}); re-encode it or take it out"
+            raise VideoError(f"{request['path']}: {text}") from None
+        except BaseException:  # Ctrl-C between request and answer: the next answer would be this one's
+            self._kill()
+            raise
+
+    def _ready_child(self) -> subprocess.Popen[bytes]:
+        """The running child, or a new one that has said it is ready (so its start is not on a video's clock)."""
+        if self._owner != os.getpid():  # forked: the child belongs to our parent, and so do its pipes
+            self._child, self._owner = None, os.getpid()
+        if self._child is not None and self._child.poll() is None:
+            return self._child
+        self._kill()
+        root = str(Path(__file__).resolve().parents[2])
+        search_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        # -P: no av.py of the working folder is imported; own session: Ctrl-C reaches only the parent
+        self._child = subprocess.Popen(
+            [sys.executable, "-P", "-c", f"from synvita.core.decoder import serve; serve({os.getpid()})"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": search_path},
+        )
+        assert self._child.stdout is not None
+        try:
+            receive(self._child.stdout, time.monotonic() + START_TIMEOUT_S)
+        except (EOFError, TimeoutError):
+            code = self._kill()
+            text = (
+                f"the decoder process did not start (exit status {code}); try: {sys.executable} -c 'import av, numpy'"
+            )
+            raise RuntimeError(text) from None
+        except BaseException:
+            self._kill()
+            raise
+        return self._child
+
+    def _kill(self) -> int | None:
+        """Kill and reap the child, if any; its exit status."""
+        child, self._child = self._child, None
+        if child is None:
+            return None
+        child.kill()  # does nothing to one that has ended
+        code = child.wait()
+        for pipe in (child.stdin, child.stdout):
+            assert pipe is not None
+            pipe.close()
+        return code
+
+    def close(self) -> None:
+        if self._owner == os.getpid():
+            self._kill()
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def send(pipe: IO[bytes], header: dict[str, Any], pixels: np.ndarray | None = None) -> None:
+    text = json.dumps(header).encode()
+    parts = [memoryview(len(text).to_bytes(4, "little") + text)]
+    if pixels is not None:
+        parts.append(pixels.reshape(-1).data)
+    for part in parts:
+        while part:  # a raw pipe takes what fits
+            part = part[pipe.write(part) :]
+
+
+def receive(pipe: IO[bytes], deadline: float | None = None) -> dict[str, Any]:
+    length = bytearray(4)
+    fill(pipe, memoryview(length), deadline)
+    text = bytearray(int.from_bytes(length, "little"))
+    fill(pipe, memoryview(text), deadline)
+    return json.loads(text)
+
+
+def fill(pipe: IO[bytes], buffer: memoryview, deadline: float | None) -> None:
+    """Read exactly the buffer's bytes; TimeoutError after the deadline (monotonic seconds), EOFError at the end."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while buffer:
+        if deadline is not None and not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise TimeoutError
+        got = pipe.readinto(buffer)  # type: ignore[attr-defined]
+        if not got:
+            raise EOFError
+        buffer = buffer[got:]
+
+
+def serve(parent: int) -> None:
+    """The child's loop: answer requests until the parent closes the pipe or is gone."""
+    import av  # noqa: F401 - loaded before "ready", so the first video does not pay for it
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watch_parent(parent)
+    requests = os.fdopen(os.dup(0), "rb", buffering=0)
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # a codec library that prints must not write into the answers
+    try:
+        send(answers, {"ready": True})
+        while True:
+            send(answers, *answer(receive(requests)))
+    except (EOFError, BrokenPipeError):
+        return
+
+
+def answer(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
+    path = request["path"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with contextlib.chdir(request["folder"]):  # the parent may have moved since it started us
+                frames = np.ascontiguousarray(sample_frames(path, request["k"], request["rule"]))
+        except VideoError as error:
+            return {"error": str(error), "warnings": [str(w.message) for w in caught]}, None
+        except Exception as error:  # whatever a broken file does to the decoder is that file's trouble
+            text = f"{path}: the decoder failed ({type(error).__name__}: {error}); re-encode it"
+            return {"error": text, "warnings": []}, None
+    return {"shape": frames.shape, "warnings": [str(w.message) for w in caught]}, frames

@@ -1,0 +1,21 @@
+"""What a stage could not use: named, with the reason, in one file per run; nothing is lost silently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synvita.core.store import parse_lines, write_records
+
+
+def read_set_aside(run: Path) -> list[dict[str, str]]:
+    """Rows {stage, id, reason}."""
+    path = run / "set_aside.jsonl"
+    return [fields for _, fields in parse_lines(path)] if path.exists() else []
+
+
+def set_aside(run: Path, stage: str, reasons: dict[str, str]) -> None:
+    """Replace a stage's rows: {id: reason}. A stage that runs again finds its failures again, so none is doubled."""
+    others = [row for row in read_set_aside(run) if row["stage"] != stage]
+    rows = others + [{"stage": stage, "id": name, "reason": reason} for name, reason in reasons.items()]
+    if rows or others:
+        write_records(run / "set_aside.jsonl", rows)

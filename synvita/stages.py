@@ -45,9 +45,10 @@ def make_triplets(run: Path, config: RunConfig) -> None:
 def make_clips(run: Path, config: RunConfig) -> dict[str, int]:
     from synvita.generate.clips import generate
 
-    total = count_lines(need(run, "triplets.jsonl", "triplets make"))
+    triplets = need(run, "triplets.jsonl", "triplets make")
     if (run / "clip_of_triplet.jsonl").exists():
         return {}
+    total = sum(fields["split"] == "train" for _, fields in parse_lines(triplets))
     with only_one(run, "generate"), progress("generate: synthetic clips", total) as tick:
         return generate(run, config.generate, tick)
 

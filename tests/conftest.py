@@ -23,3 +23,11 @@ def small_run(tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("small") / "run"
     assert main(["demo", "--run", str(run), *SMALL]) == 0
     return run
+
+
+@pytest.fixture(scope="session")
+def checkpoints() -> Path:
+    """The folder of the shipped tiny checkpoints."""
+    import synvita.world
+
+    return Path(synvita.world.__file__).parent / "checkpoints"

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from synvita.core.pixels import CLIP_MEAN, CLIP_STD
-from synvita.world.render import FRAMES, SIDE
+from synvita.world.render import FRAMES
 from synvita.world.tokenizer import make_tokenizer
 
+WIDTH, PATCH, TOKENS = 128, 10, 3 * 3 + 1  # tokens per frame: 9 patches and CLS
 FIGURE_QUESTION = 'Does this figure show "{caption}"?'  # VQAScore's question (Sec. 4)
 
 
@@ -32,53 +33,54 @@ def llama(vocabulary: int, width: int, layers: int) -> Any:
     )
 
 
-def tower(width: int, layers: int, patch: int) -> Any:
+def tower() -> Any:
+    """One config for both models: 3 layers, 3 x 3 patches of 10 pixels and CLS."""
     from transformers import CLIPVisionConfig
 
     return CLIPVisionConfig(
-        hidden_size=width,
-        intermediate_size=4 * width,
-        projection_dim=width,
-        num_hidden_layers=layers,
+        hidden_size=WIDTH,
+        intermediate_size=4 * WIDTH,
+        projection_dim=WIDTH,
+        num_hidden_layers=3,
         num_attention_heads=4,
-        image_size=SIDE,
-        patch_size=patch,
+        image_size=3 * PATCH,
+        patch_size=PATCH,
     )
 
 
 def tiny_video_llava() -> tuple[Any, Any]:
-    """(model, tokenizer): 8 frames x (CLS + 4 patches) = 40 visual tokens, all of them shown to the language model."""
+    """(model, tokenizer): 8 frames x (CLS + 9 patches) = 80 visual tokens, all of them shown to the language model."""
     from transformers import VideoLlavaConfig, VideoLlavaForConditionalGeneration
 
     from synvita.core.question import ENTAILMENT
 
     tokenizer = make_tokenizer(ENTAILMENT)
     config = VideoLlavaConfig(
-        vision_config=tower(128, 2, 16),
-        text_config=llama(len(tokenizer), 128, 4),
+        vision_config=tower(),
+        text_config=llama(len(tokenizer), WIDTH, 4),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
-        image_seq_length=(SIDE // 16) ** 2 + 1,
-        video_seq_length=FRAMES * ((SIDE // 16) ** 2 + 1),
+        image_seq_length=TOKENS,
+        video_seq_length=FRAMES * TOKENS,
         temporal_attention=False,  # said in the checkpoint, because the class has none (see videollm.video_llava)
     )
     return VideoLlavaForConditionalGeneration(config), tokenizer
 
 
 def tiny_llava() -> tuple[Any, Any]:
-    """(model, tokenizer): one frame, CLS + 16 patches."""
+    """(model, tokenizer): one frame, CLS + 9 patches."""
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
     tokenizer = make_tokenizer(FIGURE_QUESTION)
     config = LlavaConfig(
-        vision_config=tower(128, 3, 8),
-        text_config=llama(len(tokenizer), 128, 4),
+        vision_config=tower(),
+        text_config=llama(len(tokenizer), WIDTH, 4),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
-        image_seq_length=(SIDE // 8) ** 2 + 1,
+        image_seq_length=TOKENS,
     )
     return LlavaForConditionalGeneration(config), tokenizer
 
@@ -89,10 +91,11 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
         model.model.image_tower.load_state_dict(model.model.video_tower.state_dict())
     model.to(torch.float16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    size = {"height": SIDE, "width": SIDE}
+    side = model.config.vision_config.image_size
+    size = {"height": side, "width": side}
     preprocessor = {
         "crop_size": size,
-        "size": {"shortest_edge": SIDE},
+        "size": {"shortest_edge": side},
         "image_mean": CLIP_MEAN,
         "image_std": CLIP_STD,
         "num_frames": FRAMES,

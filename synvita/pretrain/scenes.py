@@ -25,6 +25,11 @@ class Sample:
     negatives: list[str]
 
 
+def as_stored(frames: np.ndarray) -> np.ndarray:
+    """Frames as the clips' mp4 files hold them: every pixel doubled along both axes (world.dataset)."""
+    return frames.repeat(2, 1).repeat(2, 2)
+
+
 def differences(a: Content, b: Content) -> int:
     """In how many things two contents differ."""
     things = [getattr(a.thing, f) != getattr(b.thing, f) for f in ("shape", "colour", "size")]
@@ -37,12 +42,19 @@ def draw_batch(seed: int, step: int, size: int, kinds: tuple[str, ...] = KINDS) 
     scenes = [draw_scene(rng, kinds[int(rng.integers(len(kinds)))]) for _ in range(size)]
     batch = []
     for i, scene in enumerate(scenes):
-        negatives: list[str] = []
-        while len(negatives) < 2:
-            j = int(rng.integers(size))
-            said = leave_out(scenes[j], rng)
-            if j != i and differences(scene, scenes[j]) >= 2 and not describes(said, scene):
-                negatives.append(caption_of(said))
+        # One negative is the nearest of eight other scenes, so that no single cue settles every question.
+        negatives = [min(others(rng, scenes, i, 8), key=lambda other: other[0])[1], others(rng, scenes, i, 1)[0][1]]
         positives = [caption_of(leave_out(scene, rng)) for _ in range(2)]
         batch.append(Sample(render(scene, "web", rng), caption_of(scene), positives, negatives))
     return batch
+
+
+def others(rng: np.random.Generator, scenes: list[Content], i: int, number: int) -> list[tuple[int, str]]:
+    """(differences, caption) of `number` other scenes that differ from scene i in at least two things."""
+    found: list[tuple[int, str]] = []
+    while len(found) < number:
+        j = int(rng.integers(len(scenes)))
+        different, said = differences(scenes[i], scenes[j]), leave_out(scenes[j], rng)
+        if different >= 2 and not describes(said, scenes[i]):
+            found.append((different, caption_of(said)))
+    return found

@@ -39,7 +39,7 @@ class WeighConfig:
         for name in self.scorers:
             if name not in SCORERS and ":" not in name:
                 raise ValueError(f"--weigh.scorers: unknown scorer {name!r}; known: {', '.join(SCORERS)}")
-            if name not in self.models:
+            if name in SCORERS and name not in self.models:
                 raise ValueError(f"--weigh.models: no checkpoint for scorer {name!r}")
         if self.frames < 1:
             raise ValueError(f"--weigh.frames: {self.frames} is not a positive number")
@@ -71,7 +71,8 @@ def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: Non
     todo = wanted(triplets, clip_links(run))
     with Appender(path) as out, Decoder(config.decode_timeout) as decoder:
         for name in config.scorers:
-            scorer = load_backend(SCORERS, name, "--weigh.scorers")(config.models[name])
+            made = load_backend(SCORERS, name, "--weigh.scorers")
+            scorer = made(config.models[name]) if name in config.models else made()  # one's own may need no checkpoint
             for clip_id, texts in todo.items():
                 tick()
                 missing = [text for text in texts if (clip_id, text, name) not in known]

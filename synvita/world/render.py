@@ -25,7 +25,7 @@ RGB = {
     "purple": (140, 50, 180),
     "cyan": (60, 205, 215),
 }
-RADIUS = {"small": 3.3, "large": 5.6}  # pixels, at rest
+RADIUS = {"small": 5.0, "large": 8.0}  # pixels, at rest
 DIRECTION = {"moving left": (-1, 0), "moving right": (1, 0), "moving up": (0, -1), "moving down": (0, 1)}
 SUBFRAMES = ((0.0, 0.5), (0.4, 0.3), (0.8, 0.2))  # (frames back in time, opacity): the blur behind a moving thing
 _Y, _X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) + 0.5
@@ -112,7 +112,7 @@ def layout(scene: Content, path: Motion, rng: np.random.Generator, tries: int = 
 
 def rest_radius(scene: Content, thing: Thing | None) -> float:
     assert thing is not None and thing.size is not None
-    crowd = {1: 1.0, 2: 0.85, 3: 0.78}[scene.count + (scene.second is not None)]
+    crowd = {1: 1.0, 2: 0.72, 3: 0.62}[scene.count + (scene.second is not None)]
     return RADIUS[thing.size] * crowd
 
 

@@ -1,0 +1,68 @@
+"""What the README says about one's own generator and scorer."""
+
+import sys
+
+import numpy as np
+import pytest
+from conftest import SMALL
+
+from synvita.cli import main
+from synvita.core.records import Clip, ClipWeight
+from synvita.core.store import read_records
+from synvita.core.video import read_frames
+
+OWN = '''
+import numpy as np
+
+class Painter:
+    """Paints every clip in one grey that depends on the caption."""
+    name, revision, fps, upscale = "painter", "7", 4, 1
+
+    def settings(self, triplet):
+        return {}
+
+    def generate(self, caption, settings, seed):
+        if caption.startswith("three"):
+            raise ValueError("cannot count")
+        return np.full((4, 16, 16, 3), len(caption) % 200, np.uint8)
+
+class Length:
+    """Scores a caption by its number of words."""
+    def score(self, frames, captions):
+        assert frames.dtype == np.uint8 and frames.shape[1:] == (16, 16, 3)
+        return [len(caption.split()) / 100 for caption in captions]
+'''
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    (tmp_path / "own_parts.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("own_parts", None)
+
+
+def test_a_generator_and_a_scorer_of_ones_own_are_used_by_name(tmp_path, own_module, capsys):
+    run = tmp_path / "run"
+    options = [*SMALL, "--generate.generator", "own_parts:Painter", "--weigh.oracle", "false",
+               "--weigh.scorers", "[own_parts:Length]"]  # fmt: skip
+    assert main(["triplets", "make", "--run", str(run), *options]) == 0
+    assert main(["generate", "--run", str(run), *options]) == 3
+    clips = read_records(run / "clips.jsonl", Clip)
+    assert clips and {c.generator for c in clips} == {"painter"} and {c.revision for c in clips} == {"7"}
+    frames = read_frames(run / clips[0].file, range(4))
+    assert np.abs(frames.astype(int) - len(clips[0].caption) % 200).max() <= 3
+    assert "cannot count" in (run / "set_aside.jsonl").read_text()
+    capsys.readouterr()
+    assert main(["weigh", "--run", str(run), *options]) in (0, 3)
+    rows = read_records(run / "weights.jsonl", ClipWeight)
+    assert rows and all(row.scorers == ["own_parts:Length"] for row in rows)
+    assert any(row.weight > 0 for row in rows)
+
+
+def test_an_unknown_generator_lists_the_known_ones(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["triplets", "make", "--run", str(run), *SMALL, "--generate.generator", "cogvideo"]) == 0
+    assert main(["generate", "--run", str(run)]) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "--generate.generator: unknown 'cogvideo'; known: world_simulator" in line

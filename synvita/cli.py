@@ -219,17 +219,20 @@ def run_train(a: argparse.Namespace, flags: list[str]) -> int:
 
 def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
+    from synvita.core.process import watch_parent
+    from synvita.core.progress import progress, tick_parent
 
-    if "SYNVITA_PARENT" in os.environ:  # started by `train` or `demo`: end with them, even if they are killed
-        from synvita.core.process import watch_parent
-
-        watch_parent(int(os.environ["SYNVITA_PARENT"]))
     config = settled(a, flags)
     known = stages.all_arms(config)
     if a.arm not in known:
         raise ValueError(f"--arm: unknown arm {a.arm!r}; known: {', '.join(known)}")
     with stages.only_one(a.run, f"arm-{a.arm}-{a.seed}"):
-        stages.train_and_evaluate(a.run, config, a.arm, a.seed)
+        if "SYNVITA_PARENT" in os.environ:  # started by `train` or `demo`: end with them, even if they are killed
+            watch_parent(int(os.environ["SYNVITA_PARENT"]))
+            stages.train_and_evaluate(a.run, config, a.arm, a.seed, tick_parent)
+            return 0
+        with progress(f"arm {a.arm}", stages.arm_work(a.run, config, a.arm, a.seed)) as tick:
+            stages.train_and_evaluate(a.run, config, a.arm, a.seed, tick)
     return 0
 
 
@@ -342,7 +345,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"synvita: {error.strerror or error}{name}; no half file was kept, mend it and run again\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("synvita: interrupted; run the same command again to go on\n")
+        if "SYNVITA_PARENT" not in os.environ:  # else the parent says so
+            sys.stderr.write("synvita: interrupted; run the same command again to go on\n")
         return 130
 
 

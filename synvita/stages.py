@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -66,14 +68,28 @@ def make_weights(run: Path, config: RunConfig) -> dict[str, int]:
         return weigh(run, config.weigh)
 
 
-def train_and_evaluate(run: Path, config: RunConfig, arm: str, seed: int) -> None:
+def arm_work(run: Path, config: RunConfig, arm: str, seed: int) -> int:
+    """How often `train_and_evaluate` will tick for an arm: its training steps and its batches of questions."""
+    from synvita.evaluate.tasks import batch_count, tasks
+
+    out = run / "pairs" / arm / str(seed)
+    work = batch_count({n: r for n, r in tasks(run).items() if not (out / f"{n}.jsonl").exists()}, config.evaluate)
+    if arm != UNTRAINED and not (run / "adapters" / arm / str(seed) / "arm.json").exists():
+        triplets = sum(fields["split"] == "train" for _, fields in parse_lines(run / "triplets.jsonl"))
+        work += config.train.epochs * math.ceil(triplets / config.train.batch)
+    return work
+
+
+def train_and_evaluate(
+    run: Path, config: RunConfig, arm: str, seed: int, tick: Callable[[], None] = lambda: None
+) -> None:
     """One arm, trained (unless it is the untrained one) and asked every pair; what is there is kept."""
     from synvita.evaluate.tasks import evaluate_arm
     from synvita.train.loop import train_arm
 
     if arm != UNTRAINED:
-        train_arm(run, arm, config.train.arms[arm], config.train, seed)
-    evaluate_arm(run, arm, seed, config.train.model, config.train.temporal_attention, config.evaluate)
+        train_arm(run, arm, config.train.arms[arm], config.train, seed, tick)
+    evaluate_arm(run, arm, seed, config.train.model, config.train.temporal_attention, config.evaluate, tick)
 
 
 def all_arms(config: RunConfig) -> list[str]:
@@ -94,15 +110,18 @@ def run_arms(run: Path, config: RunConfig, seed: int, workers: int) -> None:
         if failed:
             return
         command = [sys.executable, "-m", "synvita.cli", "arm", "--run", str(run), "--arm", arm, "--seed", str(seed)]
-        child = subprocess.Popen(command, env=environment)
+        child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
         children.append(child)
+        assert child.stdout is not None
+        while child.stdout.read(1):  # it writes one byte per unit of work
+            tick()
         if child.wait() != 0:
             failed.append(arm)
-        tick()
 
     failed: list[str] = []
     jobs = [*slowest_first, UNTRAINED]
-    with progress("train + evaluate: arms", len(jobs)) as tick, ThreadPoolExecutor(workers) as pool:
+    work = sum(arm_work(run, config, arm, seed) for arm in jobs)
+    with progress(f"train + evaluate {len(jobs)} arms", work) as tick, ThreadPoolExecutor(workers) as pool:
         try:
             list(pool.map(one, jobs))
         except BaseException:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+TICK = b"."
+
+
+def tick_parent() -> None:
+    """One unit of work is done: tell the process that reads our output (`ticks_of`)."""
+    sys.stdout.buffer.write(TICK)
+    sys.stdout.buffer.flush()
 
 
 @contextmanager

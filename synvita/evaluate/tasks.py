@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,12 @@ def tasks(run: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def batch_count(todo: dict[str, list[dict[str, Any]]], config: EvaluateConfig) -> int:
+    """How often `evaluate_arm` ticks for these tasks."""
+    videos = (len({row["video"] for row in rows}) for rows in todo.values())
+    return sum(math.ceil(number / config.rows_at_once) for number in videos)
+
+
 def evaluate_arm(
     run: Path,
     arm: str,
@@ -74,7 +81,7 @@ def evaluate_arm(
     if arm != "off_the_shelf":
         load_lora(model, adapter)
     for name, rows in todo.items():
-        failed = store.load((row["video"] for row in rows), tick)
+        failed = store.load((row["video"] for row in rows), lambda: None)
         by_video: dict[str, list[int]] = {}
         for i, row in enumerate(rows):
             if row["video"] not in failed:
@@ -87,6 +94,7 @@ def evaluate_arm(
             for video, odds in zip(some, got, strict=True):
                 for i, value in zip(by_video[video], odds.tolist(), strict=True):
                     rows[i]["log_odds"] = round(value, 6)
+            tick()
         for row in rows:
             if row["video"] in failed:
                 row["log_odds"], row["reason"] = None, failed[row["video"]]

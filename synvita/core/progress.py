@@ -39,4 +39,8 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+        try:
+            yield lambda: bar.advance(task)
+        except ValueError:
+            bar.live.transient = bar.tasks[0].completed == 0  # nothing was done: the error's line says it all
+            raise

@@ -14,6 +14,9 @@ from synvita.world.captions import caption_of, leave_out
 from synvita.world.render import render
 from synvita.world.scenes import KINDS, Content, describes, draw_scene
 
+# What a scene's two negatives share with it where the batch allows, so that no single cue settles every question.
+ALIKE = (("colour", "events"), ("events",))
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -42,19 +45,21 @@ def draw_batch(seed: int, step: int, size: int, kinds: tuple[str, ...] = KINDS) 
     scenes = [draw_scene(rng, kinds[int(rng.integers(len(kinds)))]) for _ in range(size)]
     batch = []
     for i, scene in enumerate(scenes):
-        # One negative is the nearest of eight other scenes, so that no single cue settles every question.
-        negatives = [min(others(rng, scenes, i, 8), key=lambda other: other[0])[1], others(rng, scenes, i, 1)[0][1]]
         positives = [caption_of(leave_out(scene, rng)) for _ in range(2)]
+        negatives = [other_caption(rng, scenes, i, alike) for alike in ALIKE]
         batch.append(Sample(render(scene, "web", rng), caption_of(scene), positives, negatives))
     return batch
 
 
-def others(rng: np.random.Generator, scenes: list[Content], i: int, number: int) -> list[tuple[int, str]]:
-    """(differences, caption) of `number` other scenes that differ from scene i in at least two things."""
-    found: list[tuple[int, str]] = []
-    while len(found) < number:
-        j = int(rng.integers(len(scenes)))
-        different, said = differences(scenes[i], scenes[j]), leave_out(scenes[j], rng)
-        if different >= 2 and not describes(said, scenes[i]):
-            found.append((different, caption_of(said)))
-    return found
+def other_caption(rng: np.random.Generator, scenes: list[Content], i: int, alike: tuple[str, ...]) -> str:
+    """A caption of another scene, unlike scene i in at least two things but like it in `alike` if any scene is."""
+
+    def unlike(j: int) -> list[bool]:
+        a, b = scenes[i], scenes[j]
+        return [a.events != b.events if cue == "events" else a.thing.colour != b.thing.colour for cue in alike]
+
+    for j in sorted(rng.permutation(len(scenes)), key=unlike):
+        said = leave_out(scenes[j], rng)
+        if differences(scenes[i], scenes[j]) >= 2 and not describes(said, scenes[i]):
+            return caption_of(said)
+    raise ValueError("no other scene differs in two things; draw larger batches")

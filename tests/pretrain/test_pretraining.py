@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from synvita.pretrain import tower
-from synvita.pretrain.scenes import as_stored, draw_batch, others
+from synvita.pretrain.scenes import as_stored, differences, draw_batch, other_caption
 from synvita.world.captions import parse_caption
 from synvita.world.scenes import COLOURS, SHAPES, SIZES, Content, Thing, describes, draw_scene
 
@@ -20,19 +20,24 @@ def test_tags_name_the_shapes_colours_sizes_and_pairs_of_a_scene():
 
 
 def test_easy_negatives_are_captions_of_other_scenes_never_one_word_edits():
-    rng = np.random.default_rng(5)
-    scenes = [draw_scene(rng, kind) for kind in ("single", "events", "relation", "count", "near") * 8]
-    for i, scene in enumerate(scenes):
-        for different, caption in others(rng, scenes, i, 8):
-            said = parse_caption(caption)
-            assert not describes(said, scene)
-            owners = [other for other in scenes if describes(said, other)]
-            assert owners and different >= 2
-    for sample in draw_batch(1, 2, 16):
-        assert len(sample.positives) == len(sample.negatives) == 2
+    for sample in draw_batch(1, 2, 32):
         shown = parse_caption(sample.said)
+        assert len(sample.positives) == len(sample.negatives) == 2
         assert all(describes(parse_caption(c), shown) for c in sample.positives)
-        assert not any(describes(parse_caption(c), shown) for c in sample.negatives)
+        for caption in sample.negatives:
+            said = parse_caption(caption)
+            assert not describes(said, shown)
+            scenes = [parse_caption(other.said) for other in draw_batch(1, 2, 32)]
+            assert max(differences(shown, s) for s in scenes if describes(said, s)) >= 2
+
+
+def test_a_negative_shares_the_asked_cue_where_some_scene_does():
+    rng = np.random.default_rng(5)
+    scenes = [draw_scene(rng, "single") for _ in range(64)]
+    for i, scene in enumerate(scenes):
+        said = parse_caption(other_caption(rng, scenes, i, ("events",)))
+        fits = [s for s in scenes if s.events == scene.events and differences(s, scene) >= 2]
+        assert said.events == scene.events or not fits
 
 
 def test_frames_in_pre_training_are_those_that_the_files_hold():

@@ -149,7 +149,7 @@ def fill_cache(run: Path, config: RunConfig) -> None:
     model = VideoLlava.from_pretrained(config.train.model, config.train.temporal_attention)
     with only_one(run, "cache"), progress("visual features, once per video", len(videos)) as tick:
         store = VisualStore(model, run / "cache", run, config.train.decode_timeout)
-        store.load(videos, tick)
+        store.load(videos, tick, keep=False)
         store.close()
 
 

@@ -58,14 +58,19 @@ class VisualStore:
         self.kept[video] = found
         return found
 
-    def load(self, videos: Iterable[str], tick: Callable[[], None] = lambda: None) -> dict[str, str]:
-        """Have all these videos' features ready; returns {video: reason} of those that cannot be had."""
+    def load(self, videos: Iterable[str], tick: Callable[[], None] = lambda: None, keep: bool = True) -> dict[str, str]:
+        """Have all these videos' features ready, in memory or (`keep=False`) only on disk.
+
+        Returns {video: reason} of those that cannot be had.
+        """
         failed = {}
         for video in dict.fromkeys(videos):
             try:
                 self.features(video)
             except VideoError as error:
                 failed[video] = str(error)
+            if not keep:
+                self.kept.clear()
             tick()
         return failed
 

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 from matplotlib import pyplot as plt
 
 from synvita.core.records import Clip, ClipWeight, Triplet
@@ -38,28 +39,25 @@ def arms(results: dict) -> None:
 
 
 def world(run: Path) -> None:
-    """One triplet per misalignment type: the real video above its synthetic clip, four frames each."""
+    """One triplet per misalignment type: the real video and its synthetic clip, eight frames each."""
     triplets = {
         t.misalignment: t for t in reversed(read_records(run / "triplets.jsonl", Triplet)) if t.split == "train"
     }
     learned = {r.triplet_id: r for r in read_records(run / "weights.jsonl", ClipWeight) if "llava" in r.scorers}
     clips = {c.clip_id: c for c in read_records(run / "clips.jsonl", Clip)}
-    figure, grid = plt.subplots(2 * len(triplets), 8, figsize=(8, 2.35 * len(triplets)), layout="constrained")
-    for row, triplet in enumerate(triplets.values()):
+    figure, grid = plt.subplots(len(triplets), 2, figsize=(11, 1.12 * len(triplets)), layout="constrained")
+    for row, triplet in zip(grid, triplets.values(), strict=True):
         weight = learned[triplet.id]
         clip = clips[weight.clip_id]
         right = world_truth(clip, triplet.negative_caption) > world_truth(clip, triplet.caption)
         verdict = f"{'right' if right else 'wrong'}, weight {weight.weight:.2f}"
-        said = (
-            f"{triplet.misalignment}: real video, '{triplet.caption}'",
-            f"clip made for '{triplet.negative_caption}' ({verdict})",
-        )
-        for k, path in enumerate((triplet.video, clip.file)):
-            for axes, frame in zip(grid[2 * row + k], read_frames(run / path, range(8)), strict=True):
-                axes.imshow(frame, interpolation="nearest")
-                axes.axis("off")
-            grid[2 * row + k][0].set_title(said[k], loc="left", fontsize=9, pad=3)
-    figure.savefig(HERE / "world.png", dpi=80)
+        said = (f"{triplet.misalignment}: {triplet.caption}", f"{triplet.negative_caption} ({verdict})")
+        for axes, path, text in zip(row, (triplet.video, clip.file), said, strict=True):
+            frames = read_frames(run / path, range(8))
+            axes.imshow(np.concatenate(list(np.pad(frames, ((0, 0), (0, 0), (0, 4), (0, 0)), constant_values=255)), 1))
+            axes.axis("off")
+            axes.set_title(text, loc="left", fontsize=8, pad=2)
+    figure.savefig(HERE / "world.png", dpi=100)
 
 
 if __name__ == "__main__":

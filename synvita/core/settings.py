@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import types
@@ -76,7 +77,7 @@ def override(values: dict[str, Any], flags: list[str]) -> dict[str, Any]:
     Raises:
         ValueError: a flag without a value, something that is no flag.
     """
-    values = yaml.safe_load(yaml.safe_dump(values))
+    values = copy.deepcopy(values)
     rest = list(flags)
     while rest:
         flag = rest.pop(0)

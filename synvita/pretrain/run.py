@@ -22,13 +22,11 @@ from synvita.core.packing import Pack, Segment, pack
 from synvita.core.pixels import Preprocess
 from synvita.core.question import Questioner
 from synvita.pretrain import models
-from synvita.pretrain.scenes import Draws, Sample, as_stored, draw_batch
+from synvita.pretrain.scenes import Sample, as_stored, draw_batch
 from synvita.pretrain.states import Run
 from synvita.videollm.packed import hidden_states
 from synvita.world.scenes import KINDS
 
-# The video model needs shapes, too, which short captions and negatives of the same colour and action make it use.
-DRAWS = {"video_llava": Draws((("colour", "events"), ("size", "events")), 0.5), "llava": Draws()}
 CAPTIONING = "What happens in this {medium}?"
 
 
@@ -129,7 +127,7 @@ def train(
     task.model.train()
     for step in run.steps():
         kinds = ("single",) if step < steps // 10 else KINDS  # one thing at a time first: it shortens the plateau
-        batch = draw_batch(seed, step, batch_size, kinds, DRAWS[name])
+        batch = draw_batch(seed, step, batch_size, kinds)
         pixels = pixels_of(task, batch, preprocess, np.random.default_rng([seed, step, 1]))
         with torch.autocast("cpu", torch.bfloat16):
             answer, said, right = losses(task, batch, pixels)

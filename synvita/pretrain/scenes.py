@@ -14,17 +14,8 @@ from synvita.world.captions import caption_of, leave_out
 from synvita.world.render import render
 from synvita.world.scenes import KINDS, Content, describes, draw_scene
 
-
-@dataclass(frozen=True)
-class Draws:
-    """What the captions of pre-training are like.
-
-    alike: per negative, the cues that it shares with its scene where the batch allows, so that no single cue settles
-    every question. left_out: the chance of each detail to be left out.
-    """
-
-    alike: tuple[tuple[str, ...], ...] = (("colour", "events"), ("events",))
-    left_out: float = 0.3
+# What a scene's two negatives share with it where the batch allows, so that no single cue settles every question.
+ALIKE = (("colour", "events"), ("events",))
 
 
 @dataclass(frozen=True)
@@ -48,31 +39,28 @@ def differences(a: Content, b: Content) -> int:
     return sum([*things, a.count != b.count, a.events != b.events, a.second != b.second, a.relation != b.relation])
 
 
-def draw_batch(seed: int, step: int, size: int, kinds: tuple[str, ...] = KINDS, draws: Draws = Draws()) -> list[Sample]:
+def draw_batch(seed: int, step: int, size: int, kinds: tuple[str, ...] = KINDS) -> list[Sample]:
     """`size` clips with two positives and two easy negatives each; a function of the arguments alone."""
     rng = np.random.default_rng([seed, step])
     scenes = [draw_scene(rng, kinds[int(rng.integers(len(kinds)))]) for _ in range(size)]
     batch = []
     for i, scene in enumerate(scenes):
-        positives = [caption_of(leave_out(scene, rng, draws.left_out)) for _ in range(2)]
-        negatives = [other_caption(rng, scenes, i, alike, draws.left_out) for alike in draws.alike]
+        positives = [caption_of(leave_out(scene, rng)) for _ in range(2)]
+        negatives = [other_caption(rng, scenes, i, alike) for alike in ALIKE]
         batch.append(Sample(render(scene, "web", rng), caption_of(scene), positives, negatives))
     return batch
 
 
-def other_caption(
-    rng: np.random.Generator, scenes: list[Content], i: int, alike: tuple[str, ...], left_out: float
-) -> str:
+def other_caption(rng: np.random.Generator, scenes: list[Content], i: int, alike: tuple[str, ...]) -> str:
     """A caption of another scene, unlike scene i in at least two things but like it in `alike` if any scene is."""
 
     def differs(j: int) -> list[bool]:
         a, b = scenes[i], scenes[j]
-        things = {"colour": a.thing.colour != b.thing.colour, "size": a.thing.size != b.thing.size}
-        unlike = things | {"events": a.events != b.events}
+        unlike = {"colour": a.thing.colour != b.thing.colour, "events": a.events != b.events}
         return [unlike[cue] for cue in alike]
 
     for j in sorted(rng.permutation(len(scenes)), key=differs):
-        said = leave_out(scenes[j], rng, left_out)
+        said = leave_out(scenes[j], rng)
         if differences(scenes[i], scenes[j]) >= 2 and not describes(said, scenes[i]):
             return caption_of(said)
     raise ValueError("no other scene differs in two things; draw larger batches")

@@ -35,7 +35,7 @@ def test_a_negative_shares_the_asked_cue_where_some_scene_does():
     rng = np.random.default_rng(5)
     scenes = [draw_scene(rng, "single") for _ in range(64)]
     for i, scene in enumerate(scenes):
-        said = parse_caption(other_caption(rng, scenes, i, ("events",), 0.3))
+        said = parse_caption(other_caption(rng, scenes, i, ("events",)))
         fits = [s for s in scenes if s.events == scene.events and differences(s, scene) >= 2]
         assert said.events == scene.events or not fits
 

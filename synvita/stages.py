@@ -112,6 +112,8 @@ def run_arms(run: Path, config: RunConfig, seed: int, workers: int) -> None:
         command = [sys.executable, "-m", "synvita.cli", "arm", "--run", str(run), "--arm", arm, "--seed", str(seed)]
         child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
         children.append(child)
+        if failed:  # interrupted between the check above and the start
+            child.terminate()
         assert child.stdout is not None
         while child.stdout.read(1):  # it writes one byte per unit of work
             tick()

@@ -120,6 +120,30 @@ def killed_and_resumed(reference, run, moments):
         assert found == theirs["arms"][arm], f"{arm} after kills at {moments} s"
 
 
+def children_of(run):
+    """Process ids of arms that work on this run folder."""
+    found = subprocess.run(["pgrep", "-f", f"synvita.cli arm --run {run} "], capture_output=True, text=True)
+    return found.stdout.split()
+
+
+def test_arms_end_soon_after_a_parent_that_was_killed_alone(tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "synvita.cli", "demo", "--run", str(run), *SMALL, "--train.epochs", "50"]
+    parent = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(300):
+        if children_of(run):
+            break
+        time.sleep(0.1)
+    assert children_of(run), "the arms never began"
+    parent.kill()
+    parent.wait()
+    for _ in range(50):
+        if not children_of(run):
+            return
+        time.sleep(0.1)
+    raise AssertionError("arms live on without their parent")
+
+
 def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path):
     command = [sys.executable, "-m", "synvita.cli", "demo", "--run", str(tmp_path / "run"), *SMALL]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True)

@@ -30,7 +30,7 @@ def model():
     bare, tokenizer = tiny_video_llava()
     for p in bare.parameters():
         p.data.mul_(2 if p.ndim > 1 else 1)
-    found = VideoLlava(bare.eval().requires_grad_(False), Questioner(tokenizer), Preprocess(32), 8, "test")
+    found = VideoLlava(bare.eval().requires_grad_(False), Questioner(tokenizer), Preprocess(30), 8, "test")
     wrapped = add_lora(found, Lora(r=4, alpha=8, dropout=0.0))
     for name, p in wrapped.named_parameters():
         if "lora_B" in name:

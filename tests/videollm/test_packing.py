@@ -26,12 +26,12 @@ def model():
     bare, tokenizer = tiny_video_llava()
     for p in bare.parameters():  # the fresh model's answers hardly differ: make them differ
         p.data.mul_(3 if p.ndim > 1 else 1)
-    return VideoLlava(bare.eval(), Questioner(tokenizer), Preprocess(32), 8, "test").eval()
+    return VideoLlava(bare.eval(), Questioner(tokenizer), Preprocess(30), 8, "test").eval()
 
 
 @pytest.fixture(scope="module")
 def visual(model):
-    pixels = torch.randn(3, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    pixels = torch.randn(3, 8, 3, 30, 30, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         return model.visual(model.features(pixels))
 
@@ -65,7 +65,7 @@ def test_scores_do_not_depend_on_batch_size_order_padding_or_number_of_captions(
 
 def test_the_preprocessed_video_goes_through_the_class_the_same_way(model):
     """features + projector = transformers' own get_video_features."""
-    pixels = torch.randn(2, 8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    pixels = torch.randn(2, 8, 3, 30, 30, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         ours = model.visual(model.features(pixels))
         theirs = model.model.model.get_video_features(pixels).pooler_output

@@ -146,7 +146,14 @@ def test_arms_end_soon_after_a_parent_that_was_killed_alone(tmp_path):
 
 def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path):
     command = [sys.executable, "-m", "synvita.cli", "demo", "--run", str(tmp_path / "run"), *SMALL]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True)
+    child = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # nohup ignores it
     time.sleep(6)
     os.killpg(child.pid, signal.SIGINT)
     _, errors = child.communicate(timeout=20)

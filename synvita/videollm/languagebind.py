@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from synvita.videollm.mplug_vision import quick_gelu
 from synvita.videollm.weights import fit
 
 PREFIXES = ("model.video_tower.video_tower.", "vision_model.")  # in Video-LLaVA's and in LanguageBind's own files
-ACTIVATIONS = {"gelu": functional.gelu, "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x)}
+ACTIVATIONS = {"gelu": functional.gelu, "quick_gelu": quick_gelu}
 
 
 class Attention(nn.Module):

@@ -49,6 +49,7 @@ def test_results_have_the_promised_keys_and_say_where_weights_come_from(small_ru
         assert set(found["per_type"]) == {"object", "action", "attribute", "count", "relation", "hallucination", "flip"}
         assert 0 <= found["retrieval_temporal"]["map"] <= 1 and 0 <= found["retrieval_events"]["map"] <= 1
         assert 0 <= found["qa"]["accuracy"] <= 1
+    assert {arm: found["temporal_attention"] for arm, found in arms.items()} == dict.fromkeys(arms, False)
     said = {arm: found["weights_from"] for arm, found in arms.items()}
     assert said["weighted"] == said["synvita"] == "difference of llava"
     assert said["weighted_oracle"] == "difference of world_truth" and said["uniform"] == "uniform (1.0)"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from synvita.core.records import Triplet
-from synvita.core.store import parse_lines, read_records, write_records
+from synvita.core.store import parse_lines, read_records, write_atomic, write_records
 from synvita.evaluate.config import EvaluateConfig
 from synvita.videollm.lora import load_lora
 from synvita.videollm.scoring import score_captions
@@ -80,6 +81,8 @@ def evaluate_arm(
     store = VisualStore(model, run / "cache", run, config.decode_timeout)
     if arm != "off_the_shelf":
         load_lora(model, adapter)
+    said = {"model": model_name, "revision": model.revision, "temporal_attention": model.temporal_attention}
+    write_atomic(out / "model.json", json.dumps(said) + "\n")
     for name, rows in todo.items():
         failed = store.load((row["video"] for row in rows), lambda: None)
         by_video: dict[str, list[int]] = {}

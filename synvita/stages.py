@@ -89,7 +89,7 @@ def train_and_evaluate(
 
     if arm != UNTRAINED:
         train_arm(run, arm, config.train.arms[arm], config.train, seed, tick)
-    evaluate_arm(run, arm, seed, config.train.model, config.train.temporal_attention, config.evaluate, tick)
+    evaluate_arm(run, arm, seed, config.train.model, config.train.loading(), config.evaluate, tick)
 
 
 def all_arms(config: RunConfig) -> list[str]:
@@ -140,7 +140,7 @@ def fill_cache(run: Path, config: RunConfig) -> None:
     from synvita.core.records import Clip, Triplet
     from synvita.core.store import read_records
     from synvita.evaluate.tasks import tasks
-    from synvita.videollm.video_llava import VideoLlava
+    from synvita.videollm.models import load_model
     from synvita.videollm.visual import VisualStore
 
     videos = [t.video for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
@@ -148,7 +148,7 @@ def fill_cache(run: Path, config: RunConfig) -> None:
         videos += [c.file for c in read_records(run / "clips.jsonl", Clip)]
     videos += [row["video"] for rows in tasks(run).values() for row in rows]
     videos = list(dict.fromkeys(videos))
-    model = VideoLlava.from_pretrained(config.train.model, config.train.temporal_attention)
+    model = load_model(config.train.model, config.train.loading())
     with only_one(run, "cache"), progress("visual features, once per video", len(videos)) as tick:
         store = VisualStore(model, run / "cache", run, config.train.decode_timeout)
         store.load(videos, tick, keep=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -18,13 +19,13 @@ from typing import IO, Any
 import numpy as np
 
 from synvita.core.process import watch_parent
-from synvita.core.video import VideoError, sample_frames, uniform_indices
+from synvita.core.video import FramePolicy, Sampled, VideoError, sample_video, uniform_indices
 
 START_TIMEOUT_S = 120.0  # a child imports numpy and PyAV: 0.2 s warm, many on a cold network disk; no video's fault
 
 
 class Decoder:
-    """`sample_frames` in a child process, because a file can hang or crash a decoder and must not take the run along.
+    """`sample_video` in a child process, because a file can hang or crash a decoder and must not take the run along.
 
     One child serves file after file. Protocol, both ways: 4 bytes of length, a JSON header of that length; an answer's
     pixels follow as raw bytes.
@@ -37,21 +38,27 @@ class Decoder:
         self._child: subprocess.Popen[bytes] | None = None
         self._owner, self._lock = os.getpid(), threading.Lock()
 
-    def sample(self, path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
-        """As `sample_frames`: (k, H, W, 3) uint8 RGB; its warnings are warned here.
+    def video(self, path: Path | str, policy: FramePolicy) -> Sampled:
+        """As `sample_video`; its warnings are warned here.
 
         Raises:
-            VideoError: as `sample_frames`; also after `timeout_s`, and if the decoder died on this file.
+            VideoError: as `sample_video`; also after `timeout_s`, and if the decoder died on this file.
         """
-        uniform_indices(1, k, rule)
-        request = {"path": os.fspath(path), "folder": os.getcwd(), "k": k, "rule": rule}  # noqa: PTH109
+        uniform_indices(1, 1, policy.rule)
+        folder = os.getcwd()  # noqa: PTH109
+        request = {"path": os.fspath(path), "folder": folder, "policy": dataclasses.asdict(policy)}
         with self._lock:
             header, frames = self._ask(request)
         for text in header["warnings"]:
             warnings.warn(text, stacklevel=2)
         if frames is None:
             raise VideoError(header["error"])
-        return frames
+        return Sampled(frames, header["indices"], header["total"], header["rate"])
+
+    def sample(self, path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
+        """k frames: (k, H, W, 3) uint8 RGB."""
+        uniform_indices(1, k, rule)
+        return self.video(path, FramePolicy(k, rule)).frames
 
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
         child = self._ready_child()
@@ -186,10 +193,12 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
         warnings.simplefilter("always")
         try:
             with contextlib.chdir(request["folder"]):  # the parent may have moved since it started us
-                frames = np.ascontiguousarray(sample_frames(path, request["k"], request["rule"]))
+                sampled = sample_video(path, FramePolicy(**request["policy"]))
         except VideoError as error:
             return {"error": str(error), "warnings": [str(w.message) for w in caught]}, None
         except Exception as error:  # whatever a broken file does to the decoder is that file's trouble
             text = f"{path}: the decoder failed ({type(error).__name__}: {error}); re-encode it"
             return {"error": text, "warnings": []}, None
-    return {"shape": frames.shape, "warnings": [str(w.message) for w in caught]}, frames
+    frames = np.ascontiguousarray(sampled.frames)
+    facts = {"shape": frames.shape, "indices": sampled.indices, "total": sampled.total, "rate": sampled.rate}
+    return facts | {"warnings": [str(w.message) for w in caught]}, frames

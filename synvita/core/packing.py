@@ -16,58 +16,71 @@ from torch import Tensor
 
 @dataclass
 class Segment:
-    """`parent` is an index into the same list (-1: none) and stands before its children; `hidden` are offsets."""
+    """`parent` is an index into the same list (-1: none) and stands before its children; `hidden` are offsets.
+
+    `places`: (3, n) positions of the tokens for models that count in three dimensions; None: one behind the other.
+    """
 
     ids: list[int]
     parent: int = -1
     hidden: list[int] = field(default_factory=list)
+    places: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Pack:
-    """ids, positions: (B, L) int64. mask: (B, 1, L, L) bool, True where a query (row) sees a key.
+    """ids: (B, L) int64. positions: (B, L), or (3, B, L) if a segment has `places`.
 
-    `starts[b][s]` is where segment s of row b begins.
+    mask: (B, 1, L, K) bool, True where a query (row) sees a key; K = L, or with a cache in front, cache + L.
+    `starts[b][s]` is where segment s of row b begins; `after[b][s]` the position of a token behind its last.
     """
 
     ids: Tensor
     positions: Tensor
     mask: Tensor
     starts: list[list[int]]
+    after: list[list[int]]
 
 
-def pack(rows: list[list[Segment]], pad: int) -> Pack:
-    """Lay out each row's segments one behind the other and pad the rows to equal length."""
+def pack(rows: list[list[Segment]], pad: int = 0, behind: int = 0, first: list[int] | None = None) -> Pack:
+    """Lay out each row's segments one behind the other and pad the rows to equal length.
+
+    Args:
+        pad: id of the filling tokens. behind: number of cached tokens that every token sees.
+        first: per row, the position of a token that has no parent (that of the first token behind the cache).
+    """
     lengths = [sum(len(s.ids) for s in row) for row in rows]
     size = max(lengths)
+    deep = 3 if any(s.places is not None for row in rows for s in row) else 1
     ids = torch.full((len(rows), size), pad)
-    positions = torch.zeros((len(rows), size), dtype=torch.long)
-    mask = torch.zeros((len(rows), 1, size, size), dtype=torch.bool)
-    starts = []
+    positions = torch.zeros((deep, len(rows), size), dtype=torch.long)
+    mask = torch.zeros((len(rows), 1, size, behind + size), dtype=torch.bool)
+    mask[..., :behind] = True
+    starts, after = [], []
     for b, row in enumerate(rows):
         begin: list[int] = []
-        depth: list[int] = []
+        next_place: list[int] = []
         at = 0
         for segment in row:
             n, parent = len(segment.ids), segment.parent
-            first = 0 if parent < 0 else depth[parent] + len(row[parent].ids)
+            place = next_place[parent] if parent >= 0 else (first[b] if first else 0)
             stop = at + n
-            ids[b, at:stop] = torch.tensor(segment.ids)
-            positions[b, at:stop] = torch.arange(first, first + n)
-            mask[b, 0, at:stop, at:stop] = torch.ones(n, n, dtype=torch.bool).tril()
-            if segment.hidden:
-                hidden = torch.tensor(segment.hidden) + at
-                mask[b, 0, at:stop, hidden] = False
+            ids[b, at:stop] = torch.tensor(segment.ids, dtype=torch.long)
+            where = torch.arange(place, place + n) if segment.places is None else segment.places
+            positions[:, b, at:stop] = where
+            seen = mask[b, 0, at:stop, behind:]
+            seen[:, at:stop] = torch.ones(n, n, dtype=torch.bool).tril()
+            seen[:, [at + i for i in segment.hidden]] = False
             while parent >= 0:
-                up = begin[parent]
-                seen = torch.ones(len(row[parent].ids), dtype=torch.bool)
-                seen[row[parent].hidden] = False
-                mask[b, 0, at:stop, up : up + len(row[parent].ids)] = seen
-                parent = row[parent].parent
+                up, above = begin[parent], row[parent]
+                seen[:, up : up + len(above.ids)] = True
+                seen[:, [up + i for i in above.hidden]] = False
+                parent = above.parent
             begin.append(at)
-            depth.append(first)
+            next_place.append(place + n if segment.places is None else int(segment.places.max()) + 1)
             at = stop
         starts.append(begin)
+        after.append(next_place)
         pad_rows = torch.arange(at, size)
-        mask[b, 0, pad_rows, pad_rows] = True  # a row without any key would be NaN
-    return Pack(ids, positions, mask, starts)
+        mask[b, 0, pad_rows, behind + pad_rows] = True  # a row without any key would be NaN
+    return Pack(ids, positions if deep == 3 else positions[0], mask, starts, after)

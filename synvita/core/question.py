@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 ENTAILMENT = 'Does this video entail the description: "{caption}"?'
+EXPLANATION = 'What is the misalignment between this video and the description: "{caption}"?'  # NLE of VideoCon
 SENTINEL = "\x02caption\x03"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A tokenised question. `caption` are the positions (start, stop) of the caption's tokens in `ids`."""
+    """The tokenised question behind the video. `caption` are the positions (start, stop) of its tokens in `ids`."""
 
     ids: list[int]
     caption: tuple[int, int]
@@ -30,76 +31,130 @@ class Answers:
     end: int
 
 
+def check_caption(caption: str, special: list[str]) -> None:
+    """ValueError: an empty caption, or one that holds a special token."""
+    if not caption.strip():
+        raise ValueError("caption: empty; give some text")
+    clash = next((token for token in special if token in caption), None)
+    if clash is not None:
+        raise ValueError(f"caption {caption[:60]!r}: holds the special token {clash!r}; captions are plain text")
+
+
 class Questioner:
     """Asks one question with a checkpoint's own tokenizer, chat template and answer words.
 
+    The prompt is cut behind the placeholder token of the video: `before` is the text up to it, the same for all
+    captions; `ask` gives the ids of what follows.
+
     Args:
-        tokenizer: a fast transformers tokenizer with a chat template.
+        tokenizer: a fast transformers tokenizer.
         medium: "video" or "image": the placeholder that the template gets.
+        media: the placeholder token as text, if not `<medium>`.
+        template: a chat template for checkpoints that have none of their own.
     Raises:
-        ValueError: no chat template; an answer word is not a single token after the prompt.
+        ValueError: no chat template; no placeholder in it; an answer word is not a single token after the prompt.
     """
 
-    def __init__(self, tokenizer: Any, medium: str = "video", default_question: str = ENTAILMENT):
+    def __init__(
+        self,
+        tokenizer: Any,
+        medium: str = "video",
+        default_question: str = ENTAILMENT,
+        media: str | None = None,
+        template: str | None = None,
+    ):
         self.tokenizer = tokenizer
         self.medium = medium
+        self.media = media or f"<{medium}>"
         stored = getattr(tokenizer, "init_kwargs", {})
         self.question = stored.get("question") or default_question
         self.answer_words = tuple(stored.get("answer_words") or ("Yes", "No"))
-        if not getattr(tokenizer, "chat_template", None):
+        self.template = getattr(tokenizer, "chat_template", None) or template
+        if not self.template:
             raise ValueError("the checkpoint's tokenizer has no chat template; save one as chat_template.jinja")
-        asked = self._render(self._text(SENTINEL))
-        self.head, self.tail = asked.split(SENTINEL)
+        asked = self.render(self._text(SENTINEL))
+        if self.media not in asked:
+            raise ValueError(f"the checkpoint's chat template gives no {self.media} for a {medium}; save one that does")
+        at = asked.index(self.media) + len(self.media)
+        self.before, (self.head, self.tail) = asked[:at], asked[at:].split(SENTINEL)
+        self.placeholder = tokenizer.convert_tokens_to_ids(self.media)
         self.special = [token for token in tokenizer.all_special_tokens + list(tokenizer.get_added_vocab()) if token]
         self.answers = self._answers()
 
     def _text(self, caption: str) -> str:
         return self.question.replace("{caption}", caption)
 
-    def _render(self, text: str, answer: str | None = None) -> str:
+    def render(self, text: str, answer: str | None = None) -> str:
         content = [{"type": self.medium}, {"type": "text", "text": text}]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if answer is not None:
             messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
         return self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=answer is None, continue_final_message=False
+            messages,
+            chat_template=self.template,
+            tokenize=False,
+            add_generation_prompt=answer is None,
+            continue_final_message=False,
         )
 
     def tokens(self, text: str) -> list[int]:
-        return self.tokenizer(text)["input_ids"]
+        """Ids of a whole prompt. A template that writes BOS itself gets no second one."""
+        bos = getattr(self.tokenizer, "bos_token", None)
+        return self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
+
+    def prefix(self, media_text: str | None = None) -> list[int]:
+        """Ids of the prompt up to and including the video; `media_text` stands for the placeholder, if given."""
+        before = self.before
+        if media_text is not None:
+            before = before[: -len(self.media)] + media_text
+        return self.tokens(before)
+
+    def _behind(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids and character spans of what follows the video: tokenised behind the placeholder, as in the prompt."""
+        encoded = self.tokenizer(self.media + text, return_offsets_mapping=True)
+        at = encoded["input_ids"].index(self.placeholder) + 1
+        spans = [(low - len(self.media), high - len(self.media)) for low, high in encoded["offset_mapping"][at:]]
+        return encoded["input_ids"][at:], spans
 
     def _answers(self) -> Answers:
-        """What the chat template puts after the prompt for each answer word; it must be one token and then an end."""
-        prompt = self.tokens(self.head + self.tail)
+        """What the chat template puts after the prompt for each answer word: one token, then what ends an answer.
+
+        The end is a special token; a template may put white space behind it, which is no part of the answer.
+        """
+        prompt = self.tokens(self.before + self.head + self.tail)
         after = []
         for word in self.answer_words:
-            rendered = self._render(self._text(SENTINEL), word)
-            ids = self.tokens(rendered.replace(SENTINEL, ""))
-            after.append(ids[len(prompt) :])
-            if ids[: len(prompt)] != prompt or len(after[-1]) != 2:
+            ids = self.tokens(self.render(self._text(SENTINEL), word).replace(SENTINEL, ""))
+            rest = ids[len(prompt) :]
+            after.append(rest)
+            if ids[: len(prompt)] != prompt or len(rest) < 2 or self.tokenizer.decode(rest[2:]).strip():
                 raise ValueError(
-                    f"answer {word!r}: expected one token and an end token after the prompt, got ids {after[-1]}; "
+                    f"answer {word!r}: expected one token and an end token after the prompt, got ids {rest}; "
                     "store the checkpoint's answer words as `answer_words` in tokenizer_config.json"
                 )
-        (yes, end), (no, _) = after
+        (yes, end, *_), (no, *_) = after
         if yes == no:
             raise ValueError(f"answers {self.answer_words} start with the same token id {yes}")
         return Answers(yes, no, end)
 
     def ask(self, caption: str) -> Asked:
-        """Token ids of the whole prompt; the media placeholder is one token.
+        """Token ids of the question and the start of the answer.
 
         Raises:
             ValueError: an empty caption, or one that holds a special token.
         """
-        if not caption.strip():
-            raise ValueError("caption: empty; give some text")
-        clash = next((token for token in self.special if token in caption), None)
-        if clash is not None:
-            raise ValueError(f"caption {caption[:60]!r}: holds the special token {clash!r}; captions are plain text")
-        encoded = self.tokenizer(self.head + caption + self.tail, return_offsets_mapping=True)
+        check_caption(caption, self.special)
+        ids, spans = self._behind(self.head + caption + self.tail)
         start, stop = len(self.head), len(self.head) + len(caption)
         # A token may join the caption with the quote around it: whatever overlaps the caption belongs to it.
-        spans = encoded["offset_mapping"]
         inside = [i for i, (low, high) in enumerate(spans) if low < stop and high > start]
-        return Asked(encoded["input_ids"], (inside[0], inside[-1] + 1))
+        return Asked(ids, (inside[0], inside[-1] + 1))
+
+    def explain(self, caption: str) -> list[int]:
+        """Ids of the question what is wrong with a caption (VideoCon's natural-language explanation)."""
+        check_caption(caption, self.special)
+        text = self.render(EXPLANATION.replace("{caption}", caption))
+        return self._behind(text[text.index(self.media) + len(self.media) :])[0]
+
+    def decode(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True).strip()

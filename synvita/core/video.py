@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-RULES = ("video_llava", "mplug_owl")
+RULES = ("video_llava", "mplug_owl", "qwen2_vl", "qwen3_vl")
 MAX_SIDE, MAX_PIXELS = 16384, 64_000_000  # a small file may claim any size: checked before a frame is allocated
 
 
@@ -30,7 +30,8 @@ def uniform_indices(n: int, k: int, rule: str = "video_llava") -> list[int]:
     """k frame indices of n, spread as each video LLM was trained to see them (repeats where n < k).
 
     The rules differ by a frame here and there, which is enough to shift scores from the published ones:
-    `video_llava` has both ends, truncated; `mplug_owl` has the middles of segments, rounded half to even.
+    `video_llava` has both ends, truncated; `mplug_owl` has the middles of segments, rounded half to even;
+    `qwen2_vl` has the starts of k equal parts; `qwen3_vl` has both ends, rounded half to even.
 
     Raises:
         ValueError: unknown rule, n < 1 or k < 1.
@@ -41,8 +42,49 @@ def uniform_indices(n: int, k: int, rule: str = "video_llava") -> list[int]:
         raise ValueError(f"n, k: need at least one frame to take from and one to take, got n={n}, k={k}")
     if rule == "video_llava":
         return [int(i) for i in np.linspace(0, n - 1, k, dtype=int)]
+    if rule == "qwen2_vl":
+        return [i * n // k for i in range(k)]
+    if rule == "qwen3_vl":
+        return [int(i) for i in np.linspace(0, n - 1, k).round()]
     step = (n - 1) / k
     return [int(step / 2) + int(i) for i in np.round(step * np.arange(k))]
+
+
+@dataclass(frozen=True)
+class FramePolicy:
+    """Which frames of a video a model sees.
+
+    `count`: how many; 0 = as many as `fps` (frames per second of the video's own clock) gives, between `least` and
+    `most`, in steps of `step`. `rule`: where they lie (`uniform_indices`). `size`: (height, width) in pixels that
+    frames are decoded to, shape not kept; None = as they are.
+    """
+
+    count: int = 8
+    rule: str = "video_llava"
+    size: tuple[int, int] | None = None
+    fps: float = 0.0
+    least: int = 1
+    most: int = 768
+    step: int = 1
+
+    def indices(self, total: int, rate: float) -> list[int]:
+        """Of a video with `total` frames at `rate` frames per second."""
+        count = self.count
+        if not count:
+            count = int(total / (rate or 24.0) * self.fps)
+            count = min(max(count, self.least), self.most, max(total, self.least))
+            count = max(self.step, count // self.step * self.step)
+        return uniform_indices(total, count, self.rule)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """frames: (T, H, W, 3) uint8 RGB, upright. indices: their ranks among `total` frames. rate: frames per second."""
+
+    frames: np.ndarray
+    indices: list[int]
+    total: int
+    rate: float
 
 
 # ---- opening
@@ -93,11 +135,13 @@ class Layout:
     count: int = 0  # frames with packets that are shown
     claimed: int = 0  # frames that the header promises; more than `count` if the file is cut
     timed: bool = True  # every packet has a time and no two the same: a frame is found by its time
+    rate: float = 0.0  # average frames per second, 0 if the file does not say
+    size: tuple[int, int] | None = None  # (height, width) to decode to
 
 
 def read_layout(container: Any, stream: Any) -> Layout:
     """Count frames by reading packets only: about 100 times cheaper than decoding them."""
-    layout, read = Layout(), 0
+    layout, read = Layout(rate=float(stream.average_rate or 0)), 0
     for packet in packets(container, stream):
         read += 1
         layout.timed &= packet.pts is not None
@@ -144,16 +188,17 @@ def decoded(container: Any, stream: Any) -> Iterator[Any]:
 class ToRGB:
     """Frames -> uint8 (H, W, 3) arrays of one size, turned upright; one scaler for all frames of a file."""
 
-    def __init__(self, path: Path | str, stream: Any):
+    def __init__(self, path: Path | str, stream: Any, size: tuple[int, int] | None = None):
         from av.video.reformatter import VideoReformatter
 
         self.path, self.scaler = path, VideoReformatter()
-        self.width, self.height = stream.codec_context.width, stream.codec_context.height
+        self.height, self.width = size or (stream.codec_context.height, stream.codec_context.width)
+        self.scaling = {"interpolation": "BICUBIC"} if size else {}
 
     def __call__(self, frame: Any) -> np.ndarray:
         check_size(self.path, frame.width, frame.height)  # a stream may change its size after its header
         size = (self.width or frame.width, self.height or frame.height)
-        rgb = self.scaler.reformat(frame, *size, format="rgb24", threads=1).to_ndarray()
+        rgb = self.scaler.reformat(frame, *size, format="rgb24", threads=1, **self.scaling).to_ndarray()
         return np.rot90(rgb, round(frame.rotation / 90) % 4)  # both count anticlockwise
 
 
@@ -166,7 +211,7 @@ def decode_by_time(path: Path | str, layout: Layout, wanted: Sequence[int]) -> d
 
     found: dict[int, np.ndarray] = {}
     with open_video(path) as (container, stream), contextlib.suppress(av.FFmpegError):
-        convert, frames, shown = ToRGB(path, stream), None, -(2**63)
+        convert, frames, shown = ToRGB(path, stream, layout.size), None, -(2**63)
         for index in wanted:
             target = layout.times[index]
             before = bisect.bisect_right(layout.keys, target) - 1
@@ -197,12 +242,14 @@ def seek_to_key(container: Any, stream: Any, key: int, keys: set[int]) -> bool:
     return True
 
 
-def decode_in_order(path: Path | str, wanted: Sequence[int], to_end: bool = False) -> tuple[dict[int, np.ndarray], int]:
+def decode_in_order(
+    path: Path | str, wanted: Sequence[int], to_end: bool = False, size: tuple[int, int] | None = None
+) -> tuple[dict[int, np.ndarray], int]:
     """(frames by index, number of frames decoded): from the first frame on, until all wanted are found or the end."""
     found: dict[int, np.ndarray] = {}
     number, left = 0, set(wanted)
     with open_video(path) as (container, stream):
-        convert = ToRGB(path, stream)
+        convert = ToRGB(path, stream, size)
         for frame in decoded(container, stream):
             if number in left:
                 found[number] = convert(frame)
@@ -219,7 +266,7 @@ def fetch(path: Path | str, layout: Layout, wanted: Sequence[int]) -> tuple[dict
         found = decode_by_time(path, layout, wanted)
         if len(found) == len(wanted):
             return found, None
-    found, number = decode_in_order(path, wanted)
+    found, number = decode_in_order(path, wanted, size=layout.size)
     return found, None if len(found) == len(wanted) else number
 
 
@@ -251,19 +298,18 @@ def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
     return stack(found, indices)
 
 
-def sample_frames(path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
-    """k frames of a video by a model's rule (`uniform_indices`), from as few decoded frames as the file allows.
+def sample_video(path: Path | str, policy: FramePolicy) -> Sampled:
+    """The frames of a video that a model wants, from as few decoded frames as the file allows.
 
     A container may promise more frames than it has (a cut download). Indices are then those of the frames that decode,
     with a warning that names the file and both counts.
 
-    Returns:
-        (k, H, W, 3) uint8 RGB, upright.
     Raises:
         VideoError: missing, empty, no video, no decodable frame, or too large.
     """
-    uniform_indices(1, k, rule)  # a wrong knob is not the video's fault: say so before opening it
+    uniform_indices(1, 1, policy.rule)  # a wrong knob is not the video's fault: say so before opening it
     layout = scan(path)
+    layout.size = policy.size
     number: int | None = layout.count
     if layout.count < layout.claimed:  # cut: its last packets may give no frame, so only decoding can count
         number, layout.timed = decode_in_order(path, [], to_end=True)[1], False
@@ -271,13 +317,18 @@ def sample_frames(path: Path | str, k: int, rule: str = "video_llava") -> np.nda
         if number == 0:
             raise no_frame(path)
         have = number
-        indices = uniform_indices(have, k, rule)
+        indices = policy.indices(have, layout.rate)
         found, number = fetch(path, layout, sorted(set(indices)))
         layout.timed &= number is None  # a packet without a frame: the ranks of the two differ
     if have < layout.claimed:
         text = f"{path}: {layout.claimed} frames claimed, {have} decode (cut short?); frames taken from those {have}"
         warnings.warn(text, stacklevel=2)
-    return stack(found, indices)
+    return Sampled(stack(found, indices), indices, have, layout.rate)
+
+
+def sample_frames(path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
+    """k frames of a video by a model's rule, as `sample_video`: (k, H, W, 3) uint8 RGB, upright."""
+    return sample_video(path, FramePolicy(k, rule)).frames
 
 
 def no_frame(path: Path | str) -> VideoError:

@@ -11,9 +11,9 @@ from typing import Any
 from synvita.core.records import Triplet
 from synvita.core.store import parse_lines, read_records, write_atomic, write_records
 from synvita.evaluate.config import EvaluateConfig
-from synvita.videollm.lora import load_lora
-from synvita.videollm.scoring import score_captions
-from synvita.videollm.video_llava import VideoLlava
+from synvita.videollm.models import load_model
+from synvita.videollm.protocol import Loading
+from synvita.videollm.scoring import score_each
 from synvita.videollm.visual import VisualStore
 
 BENCHMARKS = ("retrieval_temporal", "retrieval_events", "qa")
@@ -64,7 +64,7 @@ def evaluate_arm(
     arm: str,
     seed: int,
     model_name: str,
-    temporal_attention: bool | None,
+    how: Loading,
     config: EvaluateConfig,
     tick: Callable[[], None] = lambda: None,
 ) -> Path:
@@ -76,11 +76,9 @@ def evaluate_arm(
     todo = {name: rows for name, rows in tasks(run).items() if not (out / f"{name}.jsonl").exists()}
     if not todo:
         return out
-    model = VideoLlava.from_pretrained(model_name, temporal_attention)
-    adapter = run / "adapters" / arm / str(seed)
+    adapter = None if arm == "off_the_shelf" else run / "adapters" / arm / str(seed)
+    model = load_model(model_name, how, adapter)
     store = VisualStore(model, run / "cache", run, config.decode_timeout)
-    if arm != "off_the_shelf":
-        load_lora(model, adapter)
     said = {"model": model_name, "revision": model.revision, "temporal_attention": model.temporal_attention}
     write_atomic(out / "model.json", json.dumps(said) + "\n")
     for name, rows in todo.items():
@@ -93,10 +91,10 @@ def evaluate_arm(
         for start in range(0, len(videos), config.rows_at_once):
             some = videos[start : start + config.rows_at_once]
             captions = [[rows[i]["caption"] for i in by_video[video]] for video in some]
-            got = score_captions(model, store.visual(some), captions, config.rows_at_once)
-            for video, odds in zip(some, got, strict=True):
-                for i, value in zip(by_video[video], odds.tolist(), strict=True):
-                    rows[i]["log_odds"] = round(value, 6)
+            got = score_each(model, store.media(some), captions)
+            for video, found in zip(some, got, strict=True):
+                for i, (value, reason) in zip(by_video[video], found, strict=True):
+                    rows[i] |= {"log_odds": round(value, 6)} if reason is None else {"log_odds": None, "reason": reason}
             tick()
         for row in rows:
             if row["video"] in failed:

@@ -66,14 +66,13 @@ def segments(task: Task, sample: Sample, visual: int) -> tuple[list[Segment], li
     """Root (visual) -> question -> its four captions; root -> captioning. Second: label per matching segment."""
     asker, answers = task.questioner, task.questioner.answers
     asked = [asker.ask(c) for c in (*sample.positives, *sample.negatives)]
-    at = asked[0].ids.index(task.placeholder)
-    root = asked[0].ids[:at] + [task.placeholder] * visual
+    root = [*asker.prefix()[:-1], *[task.placeholder] * visual]
     begin = min(a.caption[0] for a in asked)
-    shared = asked[0].ids[at + 1 : begin]
+    shared = asked[0].ids[:begin]
     labels = [answers.yes] * len(sample.positives) + [answers.no] * len(sample.negatives)
     rows = [Segment(root), Segment(shared, 0)]
     rows += [Segment([*a.ids[begin:], label], 1) for a, label in zip(asked, labels, strict=True)]
-    ask = asker._render(CAPTIONING.format(medium=asker.medium))
+    ask = asker.render(CAPTIONING.format(medium=asker.medium))
     prompt = asker.tokens(ask)
     whole = asker.tokens(ask + " " + sample.said + "</s>")
     rows.append(Segment(whole[prompt.index(task.placeholder) + 1 : -1], 0))
@@ -84,8 +83,8 @@ def losses(task: Task, batch: list[Sample], pixels: Tensor) -> tuple[Tensor, Ten
     """(answer loss, captioning loss, share of Yes/No answered rightly)."""
     visual = task.features(pixels)
     built = [segments(task, sample, visual.shape[1]) for sample in batch]
-    packed: Pack = pack([rows for rows, _ in built], pad=0)
-    hidden = hidden_states(task.model, packed, visual, task.placeholder)
+    packed: Pack = pack([rows for rows, _ in built])
+    hidden = hidden_states(task.model.model.language_model, packed, task.placeholder, visual.flatten(0, 1))
     rows, columns, targets, is_answer, decision = [], [], [], [], []
     for b, (parts, labels) in enumerate(built):
         for s in range(2, len(parts)):

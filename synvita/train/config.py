@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from synvita.videollm.lora import Lora
+from synvita.videollm.protocol import Loading, dtype_of
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,19 @@ UNTRAINED = "off_the_shelf"
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """`batch`: triplets per step. `rate`: peak learning rate. `warmup`: steps. `clip`: gradient norm. `margin`: m."""
+    """`model`, and `temporal_attention` to `device_map`: see `videollm.protocol.Loading`.
+
+    `batch`: triplets per step. `rate`: peak learning rate. `warmup`: steps. `clip`: gradient norm. `margin`: m.
+    """
 
     model: str = "mini-video-llava"
     temporal_attention: bool | None = None
+    tower: str | None = None
+    base: str | None = None
+    frames: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+    device_map: str | None = None
     arms: dict[str, Arm] = field(default_factory=lambda: dict(ARMS))
     lora: Lora = field(default_factory=Lora)
     epochs: int = 4
@@ -54,8 +64,21 @@ class TrainConfig:
     decode_timeout: float = 60.0
 
     def __post_init__(self) -> None:
+        dtype_of(self.dtype, "--train.dtype")
         for name in ("epochs", "batch", "rate", "clip"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--train.{name}: {getattr(self, name)} is not a positive number")
         if self.shared_tokens not in ("token", "digit"):
             raise ValueError(f"--train.shared-tokens: unknown level {self.shared_tokens!r}; known: digit, token")
+
+    def loading(self) -> Loading:
+        """How the model is loaded, by training and by evaluation."""
+        return Loading(
+            self.temporal_attention,
+            dtype_of(self.dtype, "--train.dtype"),
+            self.device,
+            self.device_map,
+            tower=self.tower,
+            base=self.base,
+            frames=self.frames,
+        )

@@ -19,7 +19,7 @@ from synvita.train.config import Arm, TrainConfig
 from synvita.train.examples import Example, join
 from synvita.train.objective import Questions, objective, prepare
 from synvita.videollm.lora import add_lora, save_lora
-from synvita.videollm.video_llava import VideoLlava
+from synvita.videollm.models import load_model
 from synvita.videollm.visual import VisualStore
 
 
@@ -65,7 +65,7 @@ def train_arm(
     if (out / "arm.json").exists():
         return out
     joined = join(run, arm)
-    model = VideoLlava.from_pretrained(config.model, config.temporal_attention)
+    model = load_model(config.model, config.loading())
     store = VisualStore(model, run / "cache", run, config.decode_timeout)
     examples, failed = usable(joined.examples, store, lambda: None)
     store.close()
@@ -115,8 +115,8 @@ def train_step(
 ) -> dict[str, float]:
     """Forward and backward of one batch; the parts of the loss."""
     synthetic = [e.synthetic_video for e, _ in batch if e.synthetic_video is not None]
-    visual = store.visual([e.real_video for e, _ in batch] + synthetic)
-    parts = objective(model, batch, visual, arm.consistency_weight, config.margin)
+    media = store.media([e.real_video for e, _ in batch] + synthetic)
+    parts = objective(model, batch, media, arm.consistency_weight, config.margin)
     if not torch.isfinite(parts["loss"]):
         ids = ", ".join(e.triplet_id for e, _ in batch)
         raise FloatingPointError(f"the loss is {parts['loss'].item()} on triplets {ids}; lower --train.rate")

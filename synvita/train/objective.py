@@ -14,7 +14,9 @@ from synvita.core.question import Asked
 from synvita.train.examples import Example
 from synvita.train.losses import answer_loss, consistency_loss, total_loss
 from synvita.train.shared_semantics import keep_mask
-from synvita.videollm.scoring import expand, shared_length
+from synvita.videollm.packed import hidden_states, prefix_segment, together
+from synvita.videollm.protocol import Media
+from synvita.videollm.scoring import shared_length
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ def prepare(questioner: Any, example: Example, level: str) -> Questions:
     return Questions((source, target), (hidden[0], hidden[1]))
 
 
-def row_segments(model: Any, questions: Questions, visual: int, real: bool, twins: bool) -> list[Segment]:
+def row_segments(model: Any, questions: Questions, media: Media, real: bool, twins: bool) -> list[Segment]:
     """[prefix, t^r + answer, t^s + answer, twin of t^r, twin of t^s]; V^r answers Yes to t^r, V^s to t^s."""
     answers, asked = model.questioner.answers, questions.asked
     stop = shared_length(asked)
     truth = (answers.yes, answers.no) if real else (answers.no, answers.yes)
-    rows = [Segment(expand(asked[0].ids[:stop], model.placeholder, visual))]
+    rows = [prefix_segment(media, asked[0].ids[:stop])]
     rows += [Segment([*a.ids[stop:], word], 0) for a, word in zip(asked, truth, strict=True)]
     if twins:
         for a, hidden in zip(asked, questions.hidden, strict=True):
@@ -52,7 +54,7 @@ def row_segments(model: Any, questions: Questions, visual: int, real: bool, twin
 def objective(
     model: Any,
     batch: list[tuple[Example, Questions]],
-    visual: Tensor,
+    media: list[Media],
     consistency_weight: float = 0.0,
     margin: float = 0.2,
 ) -> dict[str, Tensor]:
@@ -60,17 +62,18 @@ def objective(
 
     Args:
         batch: examples with their questions; those with a clip first or mixed, any order.
-        visual: (R, V, width) visual tokens: the real videos of the batch in order, then its synthetic ones in order.
+        media: the real videos of the batch in order, then its synthetic ones in order.
     Returns:
         {"loss", "real", "synthetic", "consistency"}: scalars.
     """
     pairs = [i for i, (example, _) in enumerate(batch) if example.synthetic_video is not None]
     twins = consistency_weight > 0 and bool(pairs)
     questions = [q for _, q in batch] + [batch[i][1] for i in pairs]
-    count = visual.shape[1]
-    built = [row_segments(model, q, count, r < len(batch), twins) for r, q in enumerate(questions)]
-    packed = pack(built, pad=0)
-    hidden = model.hidden(packed, visual)
+    built = [
+        row_segments(model, q, m, r < len(batch), twins) for r, (q, m) in enumerate(zip(questions, media, strict=True))
+    ]
+    packed = pack(built)
+    hidden = hidden_states(model.language, packed, model.placeholder, *together(media))
     answers = model.questioner.answers
     rows, columns, targets = [], [], []
     for r, parts in enumerate(built):

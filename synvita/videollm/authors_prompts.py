@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from synvita.core.question import ENTAILMENT
+from synvita.core.question import ENTAILMENT, EXPLANATION, SENTINEL, Answers, Asked, check_caption
 
 Encode = Callable[[str], list[int]]  # a sentencepiece model's ids of a text, without BOS and EOS
 
@@ -31,8 +32,10 @@ def mplug_owl_prompt(caption: str, question: str = ENTAILMENT) -> str:
     return f"{MPLUG_OWL_SYSTEM}\nHuman: <|video|>\nHuman: {question.replace('{caption}', caption)}\nAI: "
 
 
-def mplug_owl_tokens(prompt: str, encode: Encode, limit: int | None = None, placeholder: int = -2) -> Tokens:
-    """Ids of a prompt, with an answer behind it or without.
+def mplug_owl_tokens(
+    prompt: str, encode: Encode, limit: int | None = None, placeholder: int = -2, caption: str = ""
+) -> Tokens:
+    """Ids of a prompt, with an answer behind it or without; `caption` is put in place of `SENTINEL`, never cut.
 
     Every piece between the marks, and every mark, is tokenised alone: each gets sentencepiece's leading blank, which
     tokenising the whole text at once would not give. With `limit` the end is cut, answer included, as the authors do.
@@ -45,7 +48,7 @@ def mplug_owl_tokens(prompt: str, encode: Encode, limit: int | None = None, plac
         elif piece == "<image>":
             ids += [placeholder + 1]
         elif piece:
-            found = encode(piece)
+            found = encode(piece.replace(SENTINEL, caption))
             if answering:
                 found = [*found, EOS]
                 labels += range(len(ids), len(ids) + len(found))
@@ -72,10 +75,112 @@ def video_llava_prompt(caption: str, training: bool, question: str = ENTAILMENT)
     return f"{system} USER: {media}\n{question.replace('{caption}', caption)} ASSISTANT:"
 
 
-def video_llava_tokens(prompt: str, encode: Encode, placeholder: int = -200) -> list[int]:
-    """Ids of a prompt: BOS, the text between the frames piece by piece, one placeholder per frame."""
+def video_llava_tokens(prompt: str, encode: Encode, placeholder: int = -200, caption: str = "") -> list[int]:
+    """Ids of a prompt: BOS, the text between the frames piece by piece, one placeholder per frame.
+
+    `caption` is put in place of `SENTINEL`.
+    """
     ids = [BOS]
     for i, piece in enumerate(prompt.split(IMAGE)):
         ids += [placeholder] if i else []
-        ids += encode(piece) if piece else []
+        ids += encode(piece.replace(SENTINEL, caption)) if piece else []
     return ids
+
+
+class SentencePiece:
+    """A checkpoint's own sentencepiece model.
+
+    Raises:
+        ValueError: no `tokenizer.model` in the folder.
+    """
+
+    def __init__(self, folder: Path):
+        from sentencepiece import SentencePieceProcessor
+
+        path = folder / "tokenizer.model"
+        if not path.exists():
+            raise ValueError(f"--model: {folder}: no tokenizer.model; fetch the checkpoint's sentencepiece model, too")
+        self.model = SentencePieceProcessor(model_file=str(path))
+
+    def encode(self, text: str) -> list[int]:
+        return self.model.encode(text)
+
+    def decode(self, ids: list[int]) -> str:
+        known = self.model.get_piece_size()  # a model may have rows for added tokens that the file knows nothing of
+        return self.model.decode([i for i in ids if i < known])
+
+
+class PieceQuestioner:
+    """Asks in a prompt that is tokenised piece by piece; see `core.question.Questioner` for what the names mean.
+
+    Args:
+        tokens: (question with `SENTINEL`, caption) -> ids of the whole prompt.
+        placeholder: its id; the last one ends the video.
+    Raises:
+        ValueError: "Yes" or "No" is not a single token.
+    """
+
+    def __init__(
+        self,
+        encode: Encode,
+        decode: Callable[[list[int]], str],
+        tokens: Callable[[str, str], list[int]],
+        placeholder: int,
+    ):
+        self.encode, self.decode, self.tokens, self.placeholder = encode, decode, tokens, placeholder
+        ids = []
+        for word in ("Yes", "No"):
+            found = encode(word)
+            if len(found) != 1:
+                raise ValueError(f"answer {word!r}: the checkpoint's tokenizer makes {len(found)} tokens of it")
+            ids += found
+        self.answers = Answers(ids[0], ids[1], EOS)
+
+    def _split(self, ids: list[int]) -> tuple[list[int], list[int]]:
+        behind = len(ids) - ids[::-1].index(self.placeholder)
+        return ids[:behind], ids[behind:]
+
+    def prefix(self) -> list[int]:
+        return self._split(self.tokens(ENTAILMENT.replace("{caption}", SENTINEL), "x"))[0]
+
+    def ask(self, caption: str) -> Asked:
+        """Token ids behind the video; `caption` are the positions of `"caption"?`, as in the authors' masks.
+
+        Raises:
+            ValueError: an empty caption.
+        """
+        check_caption(caption, [])
+        ids = self._split(self.tokens(ENTAILMENT.replace("{caption}", SENTINEL), caption))[1]
+        quoted = self.encode(f'"{caption}"?')
+        start = next((i for i in range(len(ids)) if ids[i : i + len(quoted)] == quoted), None)
+        if start is not None:
+            return Asked(ids, (start, start + len(quoted)))
+        # Signs around the caption joined other tokens: what differs from another caption's question is the caption.
+        others = [self._split(self.tokens(ENTAILMENT.replace("{caption}", SENTINEL), c))[1] for c in ("x", "1")]
+        start = next(i for i in range(len(ids)) if any(i >= len(o) or o[i] != ids[i] for o in others))
+        stop = next(i for i in range(len(ids)) if any(i >= len(o) or o[-1 - i] != ids[-1 - i] for o in others))
+        return Asked(ids, (start, max(start + 1, len(ids) - stop)))
+
+    def explain(self, caption: str) -> list[int]:
+        check_caption(caption, [])
+        return self._split(self.tokens(EXPLANATION.replace("{caption}", SENTINEL), caption))[1]
+
+
+def mplug_owl_questioner(pieces: SentencePiece, visual: int = VIDEO_TOKENS) -> PieceQuestioner:
+    """The prompt of VideoCon, which fine-tuned mPLUG-Owl first. `visual`: how many tokens stand for a video."""
+
+    def tokens(question: str, caption: str) -> list[int]:
+        ids = mplug_owl_tokens(mplug_owl_prompt(SENTINEL, question), pieces.encode, caption=caption).ids
+        at = ids.index(-2)
+        return [*ids[:at], *[-2] * visual, *ids[at + VIDEO_TOKENS :]]
+
+    return PieceQuestioner(pieces.encode, pieces.decode, tokens, -2)
+
+
+def video_llava_questioner(pieces: SentencePiece, training: bool = False) -> PieceQuestioner:
+    """The prompt that the authors score with; `training`: the one they train with, which differs."""
+
+    def tokens(question: str, caption: str) -> list[int]:
+        return video_llava_tokens(video_llava_prompt(SENTINEL, training, question), pieces.encode, caption=caption)
+
+    return PieceQuestioner(pieces.encode, pieces.decode, tokens, -200)

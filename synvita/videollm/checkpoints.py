@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+from synvita.core.provenance import folder_digest
+
 SHIPPED = Path(__file__).parent.parent / "world" / "checkpoints"
 
 
@@ -47,3 +49,10 @@ def quiet() -> None:
 
 def model_type(folder: Path) -> str:
     return json.loads((folder / "config.json").read_text()).get("model_type", "unknown")
+
+
+def revision_of(folder: Path) -> str:
+    """What names the weights: the commit of a hub snapshot, else a digest of the files."""
+    if re.fullmatch("[0-9a-f]{40}", folder.name) and folder.parent.name == "snapshots":
+        return folder.name
+    return folder_digest(folder)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synvita.videollm.mplug_vision import quick_gelu
-from synvita.videollm.weights import fit
+from synvita.videollm.weights import fit, read_weights
 
 PREFIXES = ("model.video_tower.video_tower.", "vision_model.")  # in Video-LLaVA's and in LanguageBind's own files
 ACTIVATIONS = {"gelu": functional.gelu, "quick_gelu": quick_gelu}
@@ -78,6 +78,7 @@ class Embeddings(nn.Module):
     def __init__(self, config: dict[str, Any]):
         super().__init__()
         width, patch = config["hidden_size"], config["patch_size"]
+        self.image_size = config["image_size"]
         self.class_embedding = nn.Parameter(torch.zeros(width))
         self.patch_embedding = nn.Conv2d(3, width, patch, patch, bias=False)
         self.position_embedding = nn.Embedding((config["image_size"] // patch) ** 2 + 1, width)
@@ -91,7 +92,8 @@ class Embeddings(nn.Module):
 class VideoTower(nn.Module):
     """(B, 3, T, H, W) -> (B, T, N, D): the input of the last layer (hidden layer -2), all tokens, CLS first.
 
-    The last layer and the norm behind it are never run; they are kept so that every released tensor has its place.
+    With hidden layer -2 the last layer and the norm behind it are never run; they are kept so that every released
+    tensor has its place.
 
     Raises:
         ValueError: with time attention, T is not `num_frames`. (The released code silently mixes two videos then.)
@@ -117,8 +119,8 @@ class VideoTower(nn.Module):
             states.append(layer(states[-1], frames))
         return [state.unflatten(0, (batch, frames)) for state in states]
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.hidden_states(pixels, len(self.encoder.layers) - 1)[-1]
+    def forward(self, pixels: Tensor, layer: int = -2) -> Tensor:
+        return self.hidden_states(pixels, len(self.encoder.layers) + 1 + layer)[-1]
 
 
 def tower_from_official(tensors: dict[str, Tensor], config_file: Path, add_time_attn: bool) -> VideoTower:
@@ -155,3 +157,20 @@ def tower_from_official(tensors: dict[str, Tensor], config_file: Path, add_time_
         tower = VideoTower(config, add_time_attn)
     fit(tower, mine, str(config_file.parent))
     return tower.eval().requires_grad_(False)
+
+
+def load_tower(folder: Path) -> VideoTower:
+    """The tower from LanguageBind's own folder, as the released loader does it.
+
+    Raises:
+        ValueError: a setting that decides what the weights mean is not in its config: the code's defaults are not what
+            they were trained with (FACTS-video-llava 2), so none is guessed.
+    """
+    path = folder / "config.json"
+    stored = json.loads(path.read_text())
+    vision = stored.get("vision_config", stored)
+    for name in ("add_time_attn", "num_frames", "hidden_act"):
+        if name not in vision:
+            raise ValueError(f"--tower: {path}: vision_config has no {name}; take the released config.json")
+    tensors = {k: v for k, v in read_weights(folder).items() if k.startswith(PREFIXES)}
+    return tower_from_official(tensors, path, vision["add_time_attn"])

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from synvita.videollm.weights import read_file
+
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 ALL_LINEAR = (*ATTENTION, "gate_proj", "up_proj", "down_proj")
+NAME = re.compile(r"(?:^|\.)(layers\.\d+\.\w+\.(\w+))\.lora_([AB])(?:\.\w+)?\.weight$")
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "pytorch_model.bin")  # the last as VideoCon gives it out
+VIDEOCON_ALPHA = 32  # VideoCon's file has no config: rank and targets are in the weights, the scale is its script's
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Lora:
 
 
 def add_lora(model: Any, lora: Lora) -> Any:
-    """Wrap the language model of `model` (a `VideoLlava`) in place; returns the peft model that owns the adapter."""
+    """Wrap the language model of a `VideoLLM` in place; returns the peft model that owns the adapter."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
@@ -36,30 +45,86 @@ def add_lora(model: Any, lora: Lora) -> Any:
         target_modules=list(lora.targets),
         bias="none",
     )
-    wrapped = get_peft_model(model.model.model.language_model, config)
-    model.model.model.language_model = wrapped
+    wrapped = get_peft_model(model.language, config)
+    model.put_language(wrapped)
     return wrapped
 
 
 def save_lora(wrapped: Any, folder: Path, base_revision: str) -> None:
-    wrapped.save_pretrained(folder)
+    wrapped.save_pretrained(folder, save_embedding_layers=False)  # else it asks the hub for a config
     (folder / "base.json").write_text(json.dumps({"base_revision": base_revision}) + "\n")
 
 
-def load_lora(model: Any, folder: Path) -> None:
-    """Put an adapter on the model it was trained on.
+def read_lora(folder: Path) -> tuple[Lora, dict[str, Tensor]]:
+    """An adapter's settings and its tensors by short names (`layers.0.self_attn.q_proj.lora_A`).
+
+    Takes peft's folders, whatever part of a model they were wrapped around, and VideoCon's `pytorch_model.bin`.
 
     Raises:
-        ValueError: no adapter there, or it was trained on another base.
+        ValueError: no adapter; tensors that are no LoRA on a decoder layer, by name; A without B.
     """
-    from peft import PeftModel
+    path = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
+    if path is None:
+        raise ValueError(f"--adapter: {folder}: no adapter; expected one of {', '.join(WEIGHTS)}")
+    tensors, targets = {}, set()
+    for name, value in read_file(path).items():
+        found = NAME.search(name)
+        if found is None and path.name == WEIGHTS[-1] and "lora_" not in name:
+            continue  # a trainer's whole checkpoint: the frozen base's weights stand beside the adapter's
+        if found is None:
+            raise ValueError(f"--adapter: {path}: {name} is no LoRA weight of a decoder layer")
+        tensors[f"{found[1]}.lora_{found[3]}"] = value
+        targets.add(found[2])
+    lonely = [name for name in tensors if name[:-1] + ("B" if name[-1] == "A" else "A") not in tensors]
+    if lonely or not tensors:
+        raise ValueError(f"--adapter: {path}: {lonely[0] if lonely else 'the file'} has no partner")
+    ranks = {value.shape[0] for name, value in tensors.items() if name.endswith("A")}
+    config = folder / "adapter_config.json"
+    if config.exists():
+        stored = json.loads(config.read_text())
+        r, alpha = stored["r"], stored["lora_alpha"]
+        odd = next((k for k in ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern") if stored.get(k)), None)
+        if odd or stored.get("bias", "none") != "none":
+            raise ValueError(f"--adapter: {config}: {odd or 'bias'} is set; plain LoRA only")
+    elif (folder / "base.json").exists() or len(ranks) > 1:
+        raise ValueError(f"--adapter: {folder}: no adapter_config.json; its scale (lora_alpha) is not known")
+    else:
+        r, alpha = ranks.pop(), VIDEOCON_ALPHA
+    return Lora(r, alpha, 0.0, tuple(sorted(targets))), tensors
 
-    if not (folder / "adapter_config.json").exists():
-        raise ValueError(f"--adapter: {folder}: no adapter_config.json; give a folder in peft's format")
+
+def load_lora(model: Any, folder: Path) -> None:
+    """Put an adapter on the model it was trained on. In fp32 it is merged into the weights, else it stays beside them.
+
+    (Merged into 16 or 4 bits, small updates would be rounded away.)
+
+    Raises:
+        ValueError: trained on another base; its layers or shapes are not the model's, by name; as `read_lora`.
+    """
     base = folder / "base.json"
     if base.exists():
         trained_on = json.loads(base.read_text())["base_revision"]
         if trained_on != model.revision:
             raise ValueError(f"--adapter: {folder}: trained on base {trained_on}, this model is {model.revision}")
-    language = PeftModel.from_pretrained(model.model.model.language_model, folder)
-    model.model.model.language_model = language.merge_and_unload().eval().requires_grad_(False)
+    lora, tensors = read_lora(folder)
+    modules = dict(model.language.named_modules())
+    for name, value in tensors.items():
+        linear = modules.get(name[: name.index(".lora_")])
+        if linear is None:
+            raise ValueError(f"--adapter: {folder}: {name}: the model has no such layer; trained on another base?")
+        want = linear.in_features if name.endswith("A") else linear.out_features
+        got = value.shape[1] if name.endswith("A") else value.shape[0]
+        if got != want:
+            raise ValueError(f"--adapter: {folder}: {name} is for width {got}, the model has {want}; another base?")
+    wrapped = add_lora(model, lora)
+    own = {name: p for name, p in wrapped.base_model.model.named_parameters() if ".lora_" in name}
+    with torch.no_grad():
+        for name, p in own.items():
+            short = name.replace(".default.weight", "")
+            if short in tensors:
+                p.copy_(tensors[short].to(p.device, p.dtype))
+            elif short.endswith("B"):
+                p.zero_()  # a layer that the adapter leaves alone
+    if next(model.language.parameters()).dtype == torch.float32 and not getattr(model.language, "is_quantized", False):
+        model.put_language(wrapped.merge_and_unload())
+    model.language.eval().requires_grad_(False)

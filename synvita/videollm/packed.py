@@ -1,4 +1,4 @@
-"""One forward pass of a LLaVA-like model over packed questions (`core.packing`)."""
+"""Forward passes of a language model over packed questions (`core.packing`), with a cached prefix or without."""
 
 from __future__ import annotations
 
@@ -7,26 +7,83 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synvita.core.packing import Pack
+from synvita.core.packing import Pack, Segment
+from synvita.videollm.protocol import Media
 
 
-def hidden_states(model: Any, pack: Pack, visual: Tensor, placeholder: int) -> Tensor:
+def prefix_segment(media: Media, more: list[int]) -> Segment:
+    """The root of a pack: the prompt up to the video, and the tokens behind it that all questions share."""
+    places = media.positions
+    if places is not None and more:
+        behind = torch.arange(len(more)) + places.max() + 1
+        places = torch.cat([places, behind.expand(3, -1)], 1)
+    return Segment([*media.ids, *more], places=places)
+
+
+def embed(language: Any, ids: Tensor, placeholder: int, visual: Tensor | None) -> tuple[Tensor, Tensor]:
+    """((B, L, width) embeddings with the visual tokens in place, (B, L) where those are)."""
+    table = language.get_input_embeddings()
+    ids = ids.to(table.weight.device)
+    media = ids == placeholder
+    embedded = table(ids.masked_fill(media, 0))  # a placeholder may be no token at all (-200)
+    if visual is not None:
+        embedded = embedded.masked_scatter(media.unsqueeze(-1), visual.to(embedded.device, embedded.dtype))
+    return embedded, media
+
+
+def hidden_states(
+    language: Any,
+    pack: Pack,
+    placeholder: int,
+    visual: Tensor | None = None,
+    deep: Tensor | None = None,
+    cache: Any = None,
+    causal: bool = False,
+) -> Tensor:
     """Last hidden states of every packed token.
 
     Args:
-        model: a transformers LLaVA-like model: `.model.language_model`, `.lm_head`.
-        pack: its placeholder tokens stand where visual tokens go, as many per row as `visual` has.
-        visual: (B, V, width) projected visual tokens.
-        placeholder: id of the placeholder token.
+        language: a transformers decoder without head (`VideoLLM.language`).
+        visual: (N, width), the visual tokens of all rows in order. deep: (K, N, width), see `Media`.
+        cache: a transformers cache; it is read and grows by these tokens.
+        causal: the pack is one segment per row, none padded: the mask is the plain causal one and need not be built.
     Returns:
         (B, L, width).
     """
-    language = model.model.language_model
-    embedded = language.get_input_embeddings()(pack.ids)
-    media = (pack.ids == placeholder).unsqueeze(-1)
-    mask = pack.mask
-    if language.config._attn_implementation == "eager":  # adds its mask to the scores
-        mask = torch.zeros(mask.shape, dtype=embedded.dtype).masked_fill(~mask, torch.finfo(embedded.dtype).min)
-    embedded = embedded.masked_scatter(media, visual.to(embedded.dtype))
-    out = language(inputs_embeds=embedded, attention_mask=mask, position_ids=pack.positions, use_cache=False)
+    embedded, media = embed(language, pack.ids, placeholder, visual)
+    mask = None if causal else pack.mask.to(embedded.device)
+    if mask is not None and language.config._attn_implementation == "eager":  # adds its mask to the scores
+        lowest = torch.finfo(embedded.dtype).min
+        mask = torch.zeros(mask.shape, dtype=embedded.dtype, device=mask.device).masked_fill(~mask, lowest)
+    extra = {} if deep is None else {"visual_pos_masks": media, "deepstack_visual_embeds": list(deep.to(embedded))}
+    out = language(
+        inputs_embeds=embedded,
+        attention_mask=mask,
+        position_ids=pack.positions.to(embedded.device),
+        past_key_values=cache,
+        use_cache=cache is not None,
+        **extra,
+    )
     return out.last_hidden_state
+
+
+def together(media: list[Media]) -> tuple[Tensor, Tensor | None]:
+    """Visual tokens of several rows, one behind the other, as `hidden_states` takes them."""
+    deep = None if media[0].deep is None else torch.cat([m.deep for m in media if m.deep is not None], 1)
+    return torch.cat([m.visual for m in media]), deep
+
+
+def plain_logits(model: Any, ids: Tensor, keys: Tensor, visual: Tensor) -> Tensor:
+    """Logits of plain sequences, as the released classes' forward gives them.
+
+    Args:
+        ids: (B, L), `model.placeholder` where visual tokens go. keys: (B, L), 0 = no token looks at this one
+            (positions stay 0..L-1, gaps are not closed). visual: (N, width), of all rows in order.
+    Returns:
+        (B, L, vocab) fp32.
+    """
+    batch, length = ids.shape
+    seen = torch.ones(length, length, dtype=torch.bool).tril() & (keys.bool() | (ids == model.placeholder))[:, None]
+    positions = torch.arange(length).expand(batch, -1)
+    pack = Pack(ids, positions, seen[:, None], [], [])
+    return model.logits(hidden_states(model.language, pack, model.placeholder, visual))

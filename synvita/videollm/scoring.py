@@ -1,7 +1,14 @@
-"""Ask a video LLM how well captions fit videos: one prefix per video, all its captions behind it, one prefill."""
+"""Ask a video LLM how well captions fit videos: each video's prefix runs once, its captions are asked behind it.
+
+The prefix (system text, video, start of the question) goes through the model once and leaves its keys and values. The
+captions follow in parts, packed in one row under a mask in which each sees the prefix and itself: nothing is padded or
+repeated, and memory does not grow with their number. One prefill, never `generate`; logits at answer positions only.
+"""
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +18,10 @@ from torch import Tensor
 from synvita.core.alignment import log_odds
 from synvita.core.packing import Segment, pack
 from synvita.core.question import Asked
+from synvita.videollm.packed import hidden_states, prefix_segment, together
+from synvita.videollm.protocol import Media, VideoLLM
+
+LONG_CAPTIONS = ("error", "truncate")
 
 
 def shared_length(asked: Sequence[Asked]) -> int:
@@ -22,54 +33,167 @@ def shared_length(asked: Sequence[Asked]) -> int:
     return stop
 
 
-def expand(ids: list[int], placeholder: int, visual: int) -> list[int]:
-    """The one placeholder token -> as many as there are visual tokens."""
-    at = ids.index(placeholder)
-    return [*ids[:at], *[placeholder] * visual, *ids[at + 1 :]]
+def ask_within(model: VideoLLM, media: Media, caption: str, long_captions: str = "error") -> Asked:
+    """The question about a caption, if it fits the model's context with its answer: that is never cut off.
+
+    Raises:
+        ValueError: too long, and `long_captions` is "error"; or nothing is left of it.
+    """
+    asked = model.questioner.ask(caption)
+    context: int = model.language.config.max_position_embeddings
+    room = context - len(media.ids) - 2  # the answer and its end
+    if len(asked.ids) <= room:
+        return asked
+    shown = f"{caption[:40]!r}..." if len(caption) > 40 else repr(caption)
+    if long_captions == "error":
+        need = len(media.ids) + len(asked.ids) + 2
+        raise ValueError(
+            f"caption {shown}: {need} tokens with its video, the model takes {context}; "
+            "shorten it or give --long-captions truncate"
+        )
+    words = caption.split()
+    low, high = 0, len(words)  # the most words that fit
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = len(model.questioner.ask(" ".join(words[:middle])).ids) <= room
+        low, high = (middle, high) if fits else (low, middle - 1)
+    if not low:
+        raise ValueError(f"caption {shown}: the video leaves no room for it in the model's {context} tokens")
+    warnings.warn(f"caption {shown}: cut to its first {low} of {len(words)} words to fit the context", stacklevel=2)
+    return model.questioner.ask(" ".join(words[:low]))
 
 
-def question_segments(
-    model: Any, asked: Sequence[Asked], visual: int, hidden: Sequence[Sequence[int]] | None = None
-) -> list[Segment]:
-    """[shared prefix, question 1, question 2, ...]; `hidden[i]`: positions in `asked[i].ids` nobody may look at."""
-    stop = shared_length(asked)
-    rows = [Segment(expand(asked[0].ids[:stop], model.placeholder, visual))]
-    for i, a in enumerate(asked):
-        rows.append(Segment(a.ids[stop:], 0, [j - stop for j in hidden[i]] if hidden else []))
-    return rows
+def prefill(model: VideoLLM, media: list[Media], more: list[list[int]]) -> tuple[Any, list[int], int]:
+    """Run the prefixes of some videos (equally long); (their cache, position of the next token per row, length)."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    packed = pack([[prefix_segment(m, ids)] for m, ids in zip(media, more, strict=True)])
+    visual, deep = together(media)
+    hidden_states(model.language, packed, model.placeholder, visual, deep, cache, causal=True)
+    return cache, [after[0] for after in packed.after], packed.ids.shape[1]
 
 
 @torch.no_grad()
-def score_packed(model: Any, visual: Tensor, questions: list[list[Asked]]) -> list[Tensor]:
-    """Log-odds (fp32) of each video's questions. visual: (B, V, width)."""
-    built = [question_segments(model, asked, visual.shape[1]) for asked in questions]
-    packed = pack(built, pad=0)
-    hidden = model.hidden(packed, visual)
-    rows = [b for b, parts in enumerate(built) for _ in parts[1:]]
-    ends = [packed.starts[b][s] + len(parts[s].ids) - 1 for b, parts in enumerate(built) for s in range(1, len(parts))]
-    answers = model.questioner.answers
-    odds = log_odds(model.logits(hidden[torch.tensor(rows), torch.tensor(ends)]), answers.yes, answers.no).cpu()
-    return list(odds.split([len(asked) for asked in questions]))
-
-
-def score_captions(
-    model: Any, visual: Tensor, captions: list[list[str]], rows_at_once: int = 32, questions_at_once: int = 32
+def score_questions(
+    model: VideoLLM,
+    media: list[Media],
+    asked: list[list[Asked]],
+    hidden: list[list[list[int]]] | None = None,
+    questions_at_once: int = 16,
 ) -> list[Tensor]:
-    """Log-odds of captions per video, whatever their number: long lists go in parts, short videos together.
+    """Log-odds (fp32) of each video's questions; the videos' prompts must be equally long.
+
+    `hidden[b][i]`: positions in `asked[b][i].ids` that nobody may look at (the masked twins of Eq. 6).
+    """
+    stop = min(shared_length(some) for some in asked)
+    cache, first, behind = prefill(model, media, [some[0].ids[:stop] for some in asked])
+    answers = model.questioner.answers
+    scores: list[list[Tensor]] = [[] for _ in asked]
+    for start in range(0, max(len(some) for some in asked), questions_at_once):
+        part = slice(start, start + questions_at_once)
+        rows = [[Segment(a.ids[stop:]) for a in some[part]] for some in asked]
+        if hidden:
+            for segments, gone in zip(rows, hidden, strict=True):
+                for segment, positions in zip(segments, gone[part], strict=True):
+                    segment.hidden = [i - stop for i in positions]
+        packed = pack(rows, 0, behind, first)
+        states = hidden_states(model.language, packed, model.placeholder, cache=cache)
+        cache.crop(-packed.ids.shape[1])
+        at = [(b, packed.starts[b][s] + len(q.ids) - 1) for b, row in enumerate(rows) for s, q in enumerate(row)]
+        ends = states[[b for b, _ in at], [i for _, i in at]]
+        odds = log_odds(model.logits(ends), answers.yes, answers.no).cpu()
+        for (b, _), value in zip(at, odds, strict=True):
+            scores[b].append(value)
+    return [torch.stack(found) for found in scores]
+
+
+def score_asked(
+    model: VideoLLM,
+    media: list[Media],
+    asked: list[list[Asked]],
+    tokens_at_once: int = 8192,
+    questions_at_once: int = 16,
+) -> list[Tensor]:
+    """Log-odds of questions per video, whatever their number: long lists go in parts, short videos together.
 
     Args:
-        visual: (B, V, width). captions: per video, the captions to ask.
+        media, asked: per video, its prompt and its questions.
+        tokens_at_once: videos with equally long prompts run together up to this many tokens.
     Returns:
         per video (N,) fp32 log-odds, in the order asked.
     """
-    parts: list[tuple[int, list[Asked]]] = []
+    scores = [torch.empty(0) for _ in asked]
+    alike: dict[int, list[int]] = {}
+    for b in sorted(range(len(media)), key=lambda b: len(asked[b])):
+        if asked[b]:
+            alike.setdefault(len(media[b].ids), []).append(b)
+    for length, videos in alike.items():
+        longest = max(len(a.ids) for b in videos for a in asked[b])
+        most = min(questions_at_once, max(len(asked[b]) for b in videos))
+        rows = max(1, tokens_at_once // (length + longest * most))
+        for i in range(0, len(videos), rows):
+            some = videos[i : i + rows]
+            got = score_questions(model, [media[b] for b in some], [asked[b] for b in some], None, questions_at_once)
+            for b, odds in zip(some, got, strict=True):
+                scores[b] = odds
+    return scores
+
+
+def score_captions(
+    model: VideoLLM, media: list[Media], captions: list[list[str]], long_captions: str = "error", **at_once: int
+) -> list[Tensor]:
+    """As `score_asked`, from captions; the first that cannot be asked ends it with a ValueError that names it."""
+    asked = [[ask_within(model, m, c, long_captions) for c in texts] for m, texts in zip(media, captions, strict=True)]
+    return score_asked(model, media, asked, **at_once)
+
+
+def score_each(
+    model: VideoLLM, media: list[Media], captions: list[list[str]], long_captions: str = "error"
+) -> list[list[tuple[float, str | None]]]:
+    """As `score_captions`, but an item that gives no score does not stop the others.
+
+    Returns:
+        per video and caption: (log-odds, None), or (NaN, the reason).
+    """
+    reasons: list[dict[int, str]] = [{} for _ in captions]
+    asked: list[list[Asked]] = [[] for _ in captions]
     for b, texts in enumerate(captions):
-        asked = [model.questioner.ask(text) for text in texts]
-        parts += [(b, asked[i : i + questions_at_once]) for i in range(0, len(asked), questions_at_once)]
-    scores: list[list[Tensor]] = [[] for _ in captions]
-    for i in range(0, len(parts), rows_at_once):
-        some = parts[i : i + rows_at_once]
-        got = score_packed(model, visual[[b for b, _ in some]], [asked for _, asked in some])
-        for (b, _), odds in zip(some, got, strict=True):
-            scores[b].append(odds)
-    return [torch.cat(found) if found else torch.empty(0) for found in scores]
+        for i, text in enumerate(texts):
+            try:
+                asked[b].append(ask_within(model, media[b], text, long_captions))
+            except ValueError as error:
+                reasons[b][i] = str(error)
+    found = []
+    for b, odds in enumerate(score_asked(model, media, asked)):
+        values = iter(odds.tolist())
+        row: list[tuple[float, str | None]] = []
+        for i, text in enumerate(captions[b]):
+            if i in reasons[b]:
+                row.append((math.nan, reasons[b][i]))
+                continue
+            value = next(values)
+            row.append((value, None) if math.isfinite(value) else (math.nan, not_finite(text, value)))
+        found.append(row)
+    return found
+
+
+def not_finite(caption: str, value: float) -> str:
+    return f"caption {caption!r}: the model's score is {value}; try --dtype float32, or the checkpoint is damaged"
+
+
+@torch.no_grad()
+def explain(model: VideoLLM, media: Media, caption: str, limit: int = 128) -> str:
+    """What is wrong with the caption, in the model's words (VideoCon's NLE prompt): greedy, up to `limit` tokens."""
+    ids = model.questioner.explain(caption)
+    cache, first, behind = prefill(model, [media], [[]])
+    said: list[int] = []
+    while len(said) < limit:
+        packed = pack([[Segment(ids)]], 0, behind, first)
+        states = hidden_states(model.language, packed, model.placeholder, cache=cache)
+        token = int(model.logits(states[:, -1]).argmax())
+        if token == model.questioner.answers.end:
+            break
+        said.append(token)
+        first, behind, ids = [packed.after[0][0]], behind + len(ids), [token]
+    return model.questioner.decode(said)

@@ -1,8 +1,7 @@
-"""Video-LLaVA in transformers' layout: the tiny checkpoint of the miniature and `-hf` checkpoints, by the same code.
+"""Video-LLaVA with the authors' tower: 8 frames -> LanguageBind tower -> projector -> LLaMA.
 
-transformers' class has no temporal attention in its video tower, which the authors' model has. A checkpoint of this
-layout is therefore only loaded when somebody said so: in its config (the miniature's does) or by
-`temporal_attention=False`; results state it.
+The released model's tower has temporal attention; transformers' class leaves it out, so a checkpoint in its layout is
+only loaded when somebody said that this is meant (its config, as the miniature's does, or `temporal_attention=False`).
 """
 
 from __future__ import annotations
@@ -10,112 +9,129 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synvita.core.packing import Pack
 from synvita.core.pixels import Preprocess
-from synvita.core.provenance import digest, folder_digest
+from synvita.core.provenance import digest
 from synvita.core.question import Questioner
-from synvita.videollm.checkpoints import find_checkpoint, model_type, quiet
-from synvita.videollm.packed import hidden_states
+from synvita.core.video import FramePolicy, Sampled
+from synvita.videollm.authors_prompts import SentencePiece, video_llava_questioner
+from synvita.videollm.checkpoints import find_checkpoint, quiet
+from synvita.videollm.languagebind import VideoTower, tower_from_official  # noqa: F401 - a public name
+from synvita.videollm.packed import plain_logits
+from synvita.videollm.protocol import Asker, Features, Loading, Media
+from synvita.videollm.video_llava_layouts import Parts, read_parts
+from synvita.videollm.weights import fit
+
+# What a -hf checkpoint's tokenizer gets if it has no chat template of its own.
+TEMPLATE = (
+    "{%- for m in messages -%}{%- if m.role == 'user' -%}USER: {%- for c in m.content -%}"
+    "{%- if c.type == 'text' -%}{{ '\n' + c.text }}{%- else -%}<{{ c.type }}>{%- endif -%}{%- endfor -%}"
+    "{%- else -%}{{ ' ASSISTANT: ' + m.content[0].text + '</s>' }}{%- endif -%}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ ' ASSISTANT:' }}{%- endif -%}"
+)
 
 
 class VideoLlava(nn.Module):
-    """One video LLM: pixels -> features -> visual tokens -> hidden states of packed questions -> logits.
+    """A `VideoLLM` (see `videollm.protocol`). Each frame's tokens, CLS included, stand in the prompt."""
 
-    `visual_tokens` per video is `frames` x tokens per frame. Towers and projector are frozen, so a video's tokens are a
-    pure function of its file and are computed once (`videollm.visual`).
-    """
-
-    def __init__(self, model: Any, questioner: Questioner, preprocess: Preprocess, frames: int, revision: str):
+    def __init__(self, parts: Parts, questioner: Asker, preprocess: Preprocess, how: Loading):
         super().__init__()
-        self.model = model
-        self.questioner = questioner
-        self.preprocess = preprocess
-        self.frames = frames
-        self.revision = revision
-        self.placeholder = model.config.video_token_id
-        self.temporal_attention = False
+        self.language_model, self.tower = parts.language, parts.tower
+        widths = parts.projector["0.weight"].shape, parts.projector["2.weight"].shape
+        with torch.device("meta"):
+            self.projector = nn.Sequential(
+                nn.Linear(widths[0][1], widths[0][0]), nn.GELU(), nn.Linear(widths[1][1], widths[1][0])
+            )
+        fit(self.projector, parts.projector, "the projector")
+        self.questioner, self.preprocess, self.revision = questioner, preprocess, parts.revision
+        self.layer, self.frames, self.temporal_attention = parts.layer, parts.frames, parts.tower.time
+        self.policy = FramePolicy(parts.frames, "video_llava")
+        self.placeholder: int = questioner.placeholder
+        self.visual_key = digest([parts.revision, str(how.dtype), self.policy, "video_llava", preprocess])
+        for vision in (self.tower, self.projector):
+            vision.to(how.vision_device(), how.dtype).eval().requires_grad_(False)
 
     @classmethod
-    def from_pretrained(
-        cls,
-        name: str | Path,
-        temporal_attention: bool | None = None,
-        dtype: torch.dtype = torch.float32,
-        device: str = "cpu",
-    ) -> VideoLlava:
-        """Load a checkpoint folder (or shipped name, or hub name).
+    def from_pretrained(cls, name: str | Path, how: Loading | None = None) -> VideoLlava:
+        """Load a checkpoint folder (or shipped name, or hub name) in any of the three layouts.
 
         Raises:
             ValueError: another architecture; missing or unexpected weights, by name; temporal attention not ruled out.
         """
-        from transformers import AutoTokenizer, VideoLlavaForConditionalGeneration
-
+        how = how or Loading()
         quiet()
         folder = find_checkpoint(name)
-        if model_type(folder) != "video_llava":
-            raise ValueError(f"--model: {folder}: is a {model_type(folder)!r} checkpoint, not 'video_llava'")
-        model, report = VideoLlavaForConditionalGeneration.from_pretrained(
-            folder, dtype=dtype, output_loading_info=True, attn_implementation="sdpa"
-        )
-        for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-            if report[what]:
-                raise ValueError(f"--model: {folder}: {what.replace('_', ' ')}: {sorted(report[what])[0]} and others")
-        said = (
-            temporal_attention if temporal_attention is not None else getattr(model.config, "temporal_attention", None)
-        )
-        if said is not False:
-            raise ValueError(
-                f"--temporal-attention: {folder} is in transformers' layout, whose video tower has no temporal "
-                "attention (the authors' has); say --temporal-attention false to use it all the same"
-            )
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        tokens = model.config.video_seq_length
-        vision = model.config.vision_config
-        per_frame = (vision.image_size // vision.patch_size) ** 2 + 1
-        return cls(
-            model.to(device).eval().requires_grad_(False),
-            Questioner(tokenizer),
-            Preprocess.from_folder(folder),
-            tokens // per_frame,
-            folder_digest(folder),
-        )
+        parts = read_parts(folder, how)
+        if how.frames not in (0, parts.frames):
+            raise ValueError(f"--frames: {how.frames}; this model takes exactly {parts.frames}")
+        if parts.hf:
+            from transformers import AutoTokenizer
+
+            questioner: Any = Questioner(AutoTokenizer.from_pretrained(folder), template=TEMPLATE)
+            preprocess = Preprocess.from_folder(folder)
+        else:  # sizes and constants of the released processor are written in its code, not in a file
+            tokenizer = folder if (folder / "tokenizer.model").exists() else find_checkpoint(how.base or name, "--base")
+            questioner = video_llava_questioner(SentencePiece(tokenizer))
+            preprocess = Preprocess(parts.tower.embeddings.image_size)
+        return cls(parts, questioner, preprocess, how)
 
     @property
-    def visual_key(self) -> str:
-        """What a cached feature depends on besides the file: model, dtype, frame policy, preprocessing."""
-        policy = [self.revision, str(self.model.dtype), self.frames, "video_llava", str(self.preprocess)]
-        return digest(policy)
+    def language(self) -> Any:
+        """The decoder without head; LoRA is put here."""
+        return self.language_model.model
 
-    @property
-    def width(self) -> int:
-        return self.model.config.text_config.hidden_size
+    def put_language(self, module: nn.Module) -> None:
+        self.language_model.model = module
 
-    def pixels(self, frames: np.ndarray) -> Tensor:
-        """(T, H, W, 3) uint8 -> (T, 3, size, size)."""
-        if len(frames) != self.frames:
-            raise ValueError(f"the model takes {self.frames} frames, got {len(frames)}")
-        return self.preprocess(frames)
+    @torch.no_grad()
+    def look(self, video: Sampled) -> Features:
+        """Frames -> {"features": (T, N, D)}, the tower's hidden states before the projector (what is cached)."""
+        if len(video.frames) != self.frames:
+            raise ValueError(f"the model takes {self.frames} frames, got {len(video.frames)}")
+        pixels = self.preprocess(video.frames).transpose(0, 1)[None]  # (1, 3, T, H, W)
+        return {"features": self.features(pixels)[0]}
 
     @torch.no_grad()
     def features(self, pixels: Tensor) -> Tensor:
-        """(B, T, 3, size, size) -> (B, T, N, D) hidden states of the tower, before the projector (what is cached)."""
-        inner = self.model.model
-        batch = pixels.shape[0]
-        flat = pixels.flatten(0, 1).to(self.model.device, self.model.dtype)
-        seen = inner.video_tower(flat, output_hidden_states=True).hidden_states[self.model.config.vision_feature_layer]
-        return seen.unflatten(0, (batch, -1))
+        """(B, 3, T, H, W) -> (B, T, N, D)."""
+        weight = self.tower.embeddings.class_embedding
+        return self.tower(pixels.to(weight.device, weight.dtype), self.layer)
 
-    def visual(self, features: Tensor) -> Tensor:
-        """(B, T, N, D) -> (B, T * N, width) visual tokens."""
-        return self.model.model.multi_modal_projector(features.to(self.model.dtype)).flatten(1, 2)
+    @torch.no_grad()
+    def project(self, features: Tensor) -> Tensor:
+        """(..., D) -> (..., width) visual tokens."""
+        weight = self.projector[0].weight
+        return self.projector(features.to(weight.device, weight.dtype))
 
-    def hidden(self, pack: Pack, visual: Tensor) -> Tensor:
-        return hidden_states(self.model, pack, visual, self.placeholder)
+    def media(self, features: list[Features]) -> list[Media]:
+        """Each placeholder of the prompt stands for one frame (official) or for all frames (-hf)."""
+        visual = self.project(torch.stack([f["features"] for f in features])).flatten(1, 2)
+        ids = self.questioner.prefix()
+        each = visual.shape[1] // ids.count(self.placeholder)
+        ids = [i for token in ids for i in ([token] * each if token == self.placeholder else [token])]
+        return [Media(ids, tokens) for tokens in visual]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., width) -> (..., vocab) in fp32."""
-        return self.model.lm_head(hidden).float()
+        return self.language_model.lm_head(hidden).float()
+
+    def forward(self, video_pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """(B, 3, T, H, W) pixels, (B, L) ids with a placeholder per frame -> (B, L', vocab) fp32 logits.
+
+        L' is L with every placeholder replaced by its frame's tokens; `attention_mask` (B, L) hides tokens as keys.
+        """
+        return self.forward_features(self.features(video_pixel_values), input_ids, attention_mask)
+
+    def forward_features(self, features: Tensor, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """As `forward`, from the tower's (B, T, N, D); the placeholder is -200, as the released code has it."""
+        visual = self.project(features)
+        keys = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        each = visual.shape[2]
+        repeats = torch.where(input_ids == self.placeholder, each, 1)
+        rows = [torch.repeat_interleave(ids, r) for ids, r in zip(input_ids, repeats, strict=True)]
+        if len({len(row) for row in rows}) > 1:
+            raise ValueError("input_ids: the rows have different numbers of placeholders")
+        seen = torch.stack([torch.repeat_interleave(k, r) for k, r in zip(keys, repeats, strict=True)])
+        return plain_logits(self, torch.stack(rows), seen, visual.flatten(0, 2))

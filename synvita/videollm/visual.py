@@ -1,34 +1,73 @@
-"""Video files -> visual features, decoded in a killable child and kept on disk: towers are frozen."""
+"""Video files -> visual features, decoded in a killable child and kept on disk: the vision parts are frozen."""
 
 from __future__ import annotations
 
+import contextlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from synvita.core.decoder import Decoder
 from synvita.core.provenance import file_digest
 from synvita.core.store import write_atomic
 from synvita.core.video import VideoError
+from synvita.videollm.protocol import Features, Media, VideoLLM
+
+GB = 1e9
 
 
 class VisualStore:
     """Features of videos for one model, by content: two runs, two processes or a kill never leave a half file.
 
     Args:
-        model: a video LLM (`videollm.video_llava`): `.frames`, `.pixels`, `.features`, `.visual_key`.
+        model: a video LLM; its `visual_key` (weights, dtype, frame policy, preprocessing) names the folder.
         cache: folder for the features; None keeps them in memory only.
         root: videos are relative to it.
+        disk_gb: most that the features of this model may take; those not read for longest go first.
+        memory_gb: most that is kept in memory.
     """
 
-    def __init__(self, model: Any, cache: Path | None, root: Path = Path(), timeout_s: float = 60.0):
+    def __init__(
+        self,
+        model: VideoLLM,
+        cache: Path | None,
+        root: Path = Path(),
+        timeout_s: float = 60.0,
+        disk_gb: float = 100.0,
+        memory_gb: float = 4.0,
+    ):
+        if disk_gb <= 0 or memory_gb <= 0:
+            raise ValueError(f"--cache-gb: must be more than 0, got {disk_gb if disk_gb <= 0 else memory_gb}")
         self.model, self.root = model, root
         self.folder = cache / model.visual_key if cache is not None else None
         self.decoder = Decoder(timeout_s)
-        self.kept: dict[str, Tensor] = {}
+        self.disk, self.memory = int(disk_gb * GB), int(memory_gb * GB)
+        self.kept: OrderedDict[str, Features] = OrderedDict()
+        self.kept_bytes = 0
+        self.written = self.size() if self.folder is not None else 0
+
+    def size(self) -> int:
+        """Bytes of this model's features on disk, also those that other processes have written."""
+        return sum(size for _, size, _ in self._files())
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        """(time last read, bytes, path) of every feature file."""
+        found = []
+        for path in self.folder.rglob("*.safetensors") if self.folder is not None and self.folder.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):  # another process has just dropped it
+                info = path.stat()
+                found.append((info.st_mtime, info.st_size, path))
+        return found
+
+    def _make_room(self) -> None:
+        """Drop what was not read for longest, down to nine tenths of the limit."""
+        files = sorted(self._files())
+        total = sum(size for _, size, _ in files)
+        while files and total > 0.9 * self.disk:
+            _, size, path = files.pop(0)
+            path.unlink(missing_ok=True)
+            total -= size
+        self.written = total
 
     def _file(self, path: Path) -> Path | None:
         if self.folder is None or not path.is_file():
@@ -36,27 +75,53 @@ class VisualStore:
         key = file_digest(path)
         return self.folder / key[:2] / f"{key}.safetensors"
 
-    def features(self, video: str) -> Tensor:
-        """(T, N, D) features of one video.
+    def _read(self, file: Path | None) -> Features | None:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        if file is None:
+            return None
+        try:
+            found = load_file(file)
+            file.touch()
+        except FileNotFoundError:
+            return None
+        except SafetensorError:  # torn by something other than us: make it anew
+            file.unlink(missing_ok=True)
+            return None
+        return found
+
+    def features(self, video: str) -> Features:
+        """What the model's frozen part makes of one video.
 
         Raises:
             VideoError: missing, broken, or killed by the timeout; names the file.
         """
         if video in self.kept:
+            self.kept.move_to_end(video)
             return self.kept[video]
-        from safetensors.torch import load_file, save
+        from safetensors.torch import save
 
         path = self.root / video
         file = self._file(path)
-        if file is not None and file.exists():
-            found = load_file(file)["features"]
-        else:
-            frames = self.decoder.sample(path, self.model.frames)
-            found = self.model.features(self.model.pixels(frames)[None])[0].cpu()
+        found = self._read(file)
+        if found is None:
+            frames = self.decoder.video(path, self.model.policy)
+            found = {name: value.cpu().contiguous() for name, value in self.model.look(frames).items()}
             if file is not None:
-                write_atomic(file, save({"features": found.contiguous()}))
-        self.kept[video] = found
+                data = save(found)
+                write_atomic(file, data)
+                self.written += len(data)
+                if self.written > self.disk:
+                    self._make_room()
+        self._keep(video, found)
         return found
+
+    def _keep(self, video: str, found: Features) -> None:
+        self.kept[video] = found
+        self.kept_bytes += nbytes(found)
+        while self.kept_bytes > self.memory and len(self.kept) > 1:
+            self.kept_bytes -= nbytes(self.kept.popitem(last=False)[1])
 
     def load(self, videos: Iterable[str], tick: Callable[[], None] = lambda: None, keep: bool = True) -> dict[str, str]:
         """Have all these videos' features ready, in memory or (`keep=False`) only on disk.
@@ -71,13 +136,17 @@ class VisualStore:
                 failed[video] = str(error)
             if not keep:
                 self.kept.clear()
+                self.kept_bytes = 0
             tick()
         return failed
 
-    def visual(self, videos: list[str]) -> Tensor:
-        """(B, V, width) visual tokens."""
-        with torch.no_grad():
-            return self.model.visual(torch.stack([self.features(video) for video in videos]))
+    def media(self, videos: list[str]) -> list[Media]:
+        """What stands in the prompt for each of these videos."""
+        return self.model.media([self.features(video) for video in videos])
 
     def close(self) -> None:
         self.decoder.close()
+
+
+def nbytes(features: Features) -> int:
+    return sum(value.nbytes for value in features.values())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from synvita.videollm.protocol import Loading
 
 LAYOUTS = (("model.safetensors", "model.safetensors.index.json"), ("pytorch_model.bin", "pytorch_model.bin.index.json"))
 
@@ -46,13 +49,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     raise ValueError(f"--model: {folder}: no weights; expected one of {', '.join(n for both in LAYOUTS for n in both)}")
 
 
-def fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
-    """Put the tensors into the module (built on any device, also meta), all of them and nothing else.
-
-    Raises:
-        ValueError: names the first tensor that is missing, that nothing takes, or whose shape differs.
-    """
-    wanted = module.state_dict()
+def check_names(wanted: dict[str, Tensor], tensors: dict[str, Tensor], where: str) -> None:
+    """ValueError: names the first tensor that is missing, that nothing takes, or whose shape differs."""
     for name in wanted:
         if name not in tensors:
             raise ValueError(f"--model: {where}: lacks the tensor {name}")
@@ -62,4 +60,34 @@ def fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     extra = sorted(set(tensors) - set(wanted))
     if extra:
         raise ValueError(f"--model: {where}: holds {extra[0]}, which the model has no place for ({len(extra)} in all)")
+
+
+def fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    """Put the tensors into the module (built on any device, also meta): all of them, nothing else, or ValueError."""
+    check_names(module.state_dict(), tensors, where)
     module.load_state_dict(tensors, assign=True)
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors below a prefix, without it."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def load_llama(config: dict[str, Any], tensors: dict[str, Tensor], where: str, how: Loading) -> Any:
+    """transformers' LLaMA with these weights (its own names), where and as `how` says.
+
+    Raises:
+        ValueError: the config is that of another language model; tensors as in `check_names`.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    kind = config.get("model_type", "llama")
+    if kind != "llama":
+        raise ValueError(f"--model: {where}: its language model is a {kind!r}; this family is built on 'llama'")
+    text = LlamaConfig(**{k: v for k, v in config.items() if k not in ("model_type", "architectures")})
+    with torch.device("meta"):
+        check_names(LlamaForCausalLM(text).state_dict(), tensors, where)
+    language = LlamaForCausalLM.from_pretrained(
+        None, config=text, state_dict=tensors, attn_implementation="sdpa", **how.placement()
+    )
+    return language.eval().requires_grad_(False)

@@ -19,7 +19,7 @@ from synvita.core.provenance import folder_digest
 from synvita.core.question import Questioner
 from synvita.videollm.checkpoints import find_checkpoint, model_type, quiet
 from synvita.videollm.packed import hidden_states
-from synvita.videollm.scoring import expand, shared_length
+from synvita.videollm.scoring import shared_length
 
 QUESTION = 'Does this figure show "{caption}"? Please answer yes or no.'
 
@@ -38,7 +38,6 @@ class Llava:
         self.model.to(device).eval().requires_grad_(False)
         self.questioner = Questioner(AutoTokenizer.from_pretrained(folder), "image", QUESTION)
         self.preprocess = Preprocess.from_folder(folder)
-        self.placeholder = self.model.config.image_token_id
         self.revision = folder_digest(folder)
 
     def visual(self, frames: np.ndarray) -> Tensor:
@@ -56,10 +55,11 @@ class Llava:
         visual = self.visual(frames)
         asked = [self.questioner.ask(caption) for caption in captions]
         stop, answers = shared_length(asked), self.questioner.answers
-        root = Segment(expand(asked[0].ids[:stop], self.placeholder, visual.shape[1]))
+        before = self.questioner.prefix()  # it ends with the placeholder
+        root = Segment([*before, *before[-1:] * (visual.shape[1] - 1), *asked[0].ids[:stop]])
         row = [root, *(Segment([*a.ids[stop:], answers.yes], 0) for a in asked)]
-        packed = pack([row] * len(frames), pad=0)
-        hidden = hidden_states(self.model, packed, visual, self.placeholder)
+        packed = pack([row] * len(frames))
+        hidden = hidden_states(self.model.model.language_model, packed, before[-1], visual.flatten(0, 1))
         ends = torch.tensor([start + len(s.ids) for start, s in zip(packed.starts[0][1:], row[1:], strict=True)])
         at = torch.stack([ends - 2, ends - 1], 1)  # the tokens that predict the answer and its end
         logits = self.model.lm_head(hidden[:, at])  # (T, N, 2, vocab)

@@ -9,7 +9,7 @@ from synvita.train.examples import Example
 
 
 class Store:
-    def visual(self, videos):
+    def media(self, videos):
         return torch.zeros(len(videos), 1, 1)
 
 

@@ -4,14 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from synvita.core.pixels import Preprocess
-from synvita.core.question import Questioner
-from synvita.pretrain.models import tiny_video_llava
+from synvita.pretrain.models import save, tiny_video_llava
 from synvita.train.examples import Example
 from synvita.train.objective import objective, prepare
 from synvita.train.shared_semantics import keep_mask
 from synvita.videollm.lora import Lora, add_lora
-from synvita.videollm.scoring import expand
+from synvita.videollm.protocol import Media
 from synvita.videollm.video_llava import VideoLlava
 
 EXAMPLES = [
@@ -25,12 +23,14 @@ EXAMPLES = [
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(tmp_path_factory):
     torch.manual_seed(0)
     bare, tokenizer = tiny_video_llava()
     for p in bare.parameters():
         p.data.mul_(2 if p.ndim > 1 else 1)
-    found = VideoLlava(bare.eval().requires_grad_(False), Questioner(tokenizer), Preprocess(30), 8, "test")
+    folder = tmp_path_factory.mktemp("model")
+    save(bare, tokenizer, folder)
+    found = VideoLlava.from_pretrained(folder)
     wrapped = add_lora(found, Lora(r=4, alpha=8, dropout=0.0))
     for name, p in wrapped.named_parameters():
         if "lora_B" in name:
@@ -39,11 +39,25 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def visual():
-    return torch.randn(7, 40, 128, generator=torch.Generator().manual_seed(0)) * 0.5
+def media(model):
+    visual = torch.randn(7, 80, 128, generator=torch.Generator().manual_seed(0)) * 0.5
+    prefix = model.questioner.prefix()
+    return [Media([*prefix, *[model.placeholder] * 79], tokens) for tokens in visual]
 
 
-def naive(model, visual, weight_of_consistency, margin):
+def forward(model, media, ids, keys):
+    """Logits of one sequence behind its video through the language model's own forward."""
+    ids = torch.tensor([[*media.ids, *ids]])
+    at = ids == model.placeholder
+    embedded = model.language.get_input_embeddings()(ids.masked_fill(at, 0)).clone()
+    embedded[at] = media.visual
+    keys = torch.cat([torch.ones(1, len(media.ids), dtype=torch.long), keys], 1)
+    positions = torch.arange(ids.shape[1])[None]
+    out = model.language(inputs_embeds=embedded, attention_mask=keys, position_ids=positions, use_cache=False)
+    return model.logits(out.last_hidden_state[0])
+
+
+def naive(model, media, weight_of_consistency, margin):
     """One sequence at a time through the class's own forward; sums written out as in Eq. 2, 5, 6, 7."""
     answers, ask = model.questioner.answers, model.questioner.ask
     rows = [(e, True) for e in EXAMPLES] + [(e, False) for e in EXAMPLES if e.synthetic_video]
@@ -56,19 +70,14 @@ def naive(model, visual, weight_of_consistency, margin):
         ):
             asked, against = ask(caption), ask(other)
             yes = (caption == example.caption) == is_real
-            ids = expand(asked.ids, model.placeholder, 40)
             keep = keep_mask(asked.ids[slice(*asked.caption)], against.ids[slice(*against.caption)])
-            mask = torch.ones(1, len(ids) + 1, dtype=torch.long)
+            mask = torch.ones(1, len(asked.ids) + 1, dtype=torch.long)
             masks = {"full": mask, "shared": mask.clone()}
             for i, kept in enumerate(keep):
-                masks["shared"][0, asked.caption[0] + 39 + i] = int(kept)
+                masks["shared"][0, asked.caption[0] + i] = int(kept)
             word = answers.yes if yes else answers.no
-            embedded = model.model.get_input_embeddings()(torch.tensor([[*ids, word]])).clone()
-            embedded[0, : len(ids)][torch.tensor(ids) == model.placeholder] = visual[r]
             for kind, keys in masks.items():
-                logits = model.model(
-                    inputs_embeds=embedded, attention_mask=keys, position_ids=torch.arange(len(ids) + 1)[None]
-                ).logits[0]
+                logits = forward(model, media[r], [*asked.ids, word], keys)
                 p = torch.softmax(logits[-2], -1)
                 f[r, caption, kind] = p[answers.yes] / (p[answers.yes] + p[answers.no])
                 if kind == "full":
@@ -91,12 +100,12 @@ def naive(model, visual, weight_of_consistency, margin):
 
 
 @pytest.mark.parametrize("consistency_weight", [0.0, 1.0])
-def test_losses_and_gradients_equal_separate_sequences(model, visual, consistency_weight):
+def test_losses_and_gradients_equal_separate_sequences(model, media, consistency_weight):
     trained = [p for p in model.parameters() if p.requires_grad]
     batch = [(e, prepare(model.questioner, e, "token")) for e in EXAMPLES]
-    got = objective(model, batch, visual, consistency_weight, 0.2)
+    got = objective(model, batch, media, consistency_weight, 0.2)
     ours = torch.autograd.grad(got["loss"], trained)
-    real, synthetic, consistency = naive(model, visual, consistency_weight, 0.2)
+    real, synthetic, consistency = naive(model, media, consistency_weight, 0.2)
     want = real + synthetic + consistency_weight * consistency
     theirs = torch.autograd.grad(want, trained)
     torch.testing.assert_close(got["real"], real, rtol=1e-5, atol=1e-6)
@@ -109,7 +118,7 @@ def test_losses_and_gradients_equal_separate_sequences(model, visual, consistenc
     assert max(float(g.abs().max()) for g in theirs) > 1e-4
 
 
-def test_a_batch_without_clips_has_no_synthetic_and_no_consistency_part(model, visual):
+def test_a_batch_without_clips_has_no_synthetic_and_no_consistency_part(model, media):
     batch = [(EXAMPLES[1], prepare(model.questioner, EXAMPLES[1], "token"))]
-    got = objective(model, batch, visual[:1], 1.0)
+    got = objective(model, batch, media[:1], 1.0)
     assert got["synthetic"] == 0 and got["consistency"] == 0 and got["loss"] == got["real"] > 0

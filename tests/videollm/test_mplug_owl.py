@@ -31,12 +31,12 @@ def assert_equal(got, want):
 @pytest.mark.parametrize("case", ["T4", "T32", "T1"])
 def test_vision_and_abstractor_outputs_are_the_recorded_ones(model, recorded, case):
     pixels = recorded[f"{case}.video_pixel_values"].float()
-    states = model.vision_model.hidden_states(pixels)
+    states = model.eyes.vision_model.hidden_states(pixels)
     for i, state in enumerate(states):
         want = recorded[f"{case}.vision_hidden_states.{i}"]
         assert_equal(state.reshape(want.shape), want)
     want = recorded[f"{case}.vision_last_hidden_state"]
-    assert_equal(model.vision_model(pixels).reshape(want.shape), want)
+    assert_equal(model.eyes.vision_model(pixels).reshape(want.shape), want)
     assert_equal(model.features(pixels), recorded[f"{case}.abstractor_last_hidden_state"])
 
 

@@ -1,0 +1,45 @@
+"""A model's name -> a `VideoLLM`: the family is read from the checkpoint, nobody has to know it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from synvita.core.backends import load_backend
+from synvita.videollm.chat import FAMILIES
+from synvita.videollm.checkpoints import find_checkpoint, model_type
+from synvita.videollm.lora import load_lora
+from synvita.videollm.protocol import Loading, VideoLLM
+
+# config.json's model_type -> who loads it. Official Video-LLaVA folders say "llava", as LLaVA-1.5's do.
+MODELS = {
+    "mplug-owl": "synvita.videollm.mplug_owl:MplugOwlVideo",
+    "video_llava": "synvita.videollm.video_llava:VideoLlava",
+    "llava": "synvita.videollm.video_llava:VideoLlava",
+    "llava_llama": "synvita.videollm.video_llava:VideoLlava",
+} | dict.fromkeys(FAMILIES, "synvita.videollm.chat:ChatVideoLLM")
+
+
+def load_model(name: str | Path, how: Loading | None = None, adapter: str | Path | None = None) -> VideoLLM:
+    """Load a video LLM and, if given, a LoRA adapter that was trained on it.
+
+    Args:
+        name: a shipped name, a folder, `owner/name` on the hub, or "module:Class" of your own (a `VideoLLM`).
+    Raises:
+        ValueError: a family that is not done, by name; what the family's loader raises.
+    """
+    how = how or Loading()
+    if ":" in str(name) and not Path(name).exists():
+        model = load_backend({}, str(name), "--model").from_pretrained(name, how)
+    else:
+        folder = find_checkpoint(name)
+        kind = model_type(folder)
+        if kind not in MODELS:
+            known = ", ".join(sorted(MODELS))
+            raise ValueError(
+                f"--model: {name}: model_type {kind!r} is not done; known: {known}; or your own as 'module:Class'"
+            )
+        model = load_backend(MODELS, kind, "--model").from_pretrained(folder, how)
+    if adapter is not None:
+        load_lora(model, Path(adapter))
+    return cast(VideoLLM, model)

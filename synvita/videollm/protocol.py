@@ -1,0 +1,119 @@
+"""What the scoring engine, the trainer and the evaluation need of a video LLM; every backend gives exactly this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from synvita.core.question import Answers, Asked
+from synvita.core.video import FramePolicy, Sampled
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+Features = dict[str, Tensor]  # what the frozen part makes of one video; it is cached on disk, so tensors only
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How to load a model, whatever its family.
+
+    `temporal_attention`: False = a checkpoint without it is all right. `tower`, `base`: folders or hub names of parts
+    that a checkpoint does not hold (Video-LLaVA's tower; the language model under a pre-training projector).
+    `device_map`: "auto" spreads the model over all devices (accelerate). `load_4bit`: language model in 4 bits
+    (bitsandbytes). `frames`: how many frames per video, where a model leaves the choice; 0 = its own rule.
+    """
+
+    temporal_attention: bool | None = None
+    dtype: torch.dtype = torch.float32
+    device: str = "cpu"
+    device_map: str | None = None
+    load_4bit: bool = False
+    tower: str | None = None
+    base: str | None = None
+    frames: int = 0
+
+    def vision_device(self) -> str:
+        """Where the small vision parts go; with a device map, the first accelerator."""
+        return ("cuda" if torch.cuda.is_available() else "cpu") if self.device_map else self.device
+
+    def placement(self) -> dict[str, Any]:
+        """As arguments of transformers' `from_pretrained`."""
+        found: dict[str, Any] = {"dtype": self.dtype, "device_map": self.device_map or self.device}
+        if self.load_4bit:
+            from transformers import BitsAndBytesConfig
+
+            found["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=self.dtype
+            )
+        return found
+
+
+def dtype_of(name: str, knob: str = "--dtype") -> torch.dtype:
+    if name not in DTYPES:
+        raise ValueError(f"{knob}: unknown {name!r}; known: {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+@dataclass(frozen=True)
+class Media:
+    """The prompt up to and including the video: the same for every caption asked about it.
+
+    ids: token ids; the model's `placeholder` stands where visual tokens go.
+    visual: (V, width), as many as there are placeholders.
+    positions: (3, len(ids)) for models that place visual tokens in time, height and width; None = 0, 1, 2 ...
+    deep: (K, V, width), what is added to the visual tokens after the first K layers, for models that do so.
+    """
+
+    ids: list[int]
+    visual: Tensor
+    positions: Tensor | None = None
+    deep: Tensor | None = None
+
+
+class Asker(Protocol):
+    """Captions -> the token ids that follow the video in the prompt; `prefix`: those up to and including it."""
+
+    answers: Answers
+    placeholder: int
+
+    def prefix(self) -> list[int]: ...
+
+    def ask(self, caption: str) -> Asked: ...
+
+    def explain(self, caption: str) -> list[int]: ...
+
+    def decode(self, ids: list[int]) -> str: ...
+
+
+class VideoLLM(Protocol):
+    """frames -> `look` (frozen, cached) -> `media` -> packed hidden states (`videollm.packed`) -> `logits`.
+
+    `language` is the decoder without its head, where LoRA goes: it takes `inputs_embeds`, a 4-d bool mask,
+    `position_ids` and a cache. `revision` names the weights, `visual_key` what features depend on besides the file.
+    `put_language` replaces it by a wrapped one.
+    `temporal_attention`: whether the vision part looks along time before the language model does; None = not asked.
+    """
+
+    questioner: Asker
+    policy: FramePolicy
+    placeholder: int
+    revision: str
+    visual_key: str
+    temporal_attention: bool | None
+
+    @property
+    def language(self) -> Any: ...
+
+    def put_language(self, module: nn.Module) -> None: ...
+
+    def look(self, video: Sampled) -> Features: ...
+
+    def media(self, features: list[Features]) -> list[Media]: ...
+
+    def logits(self, hidden: Tensor) -> Tensor: ...
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, how: Loading) -> Any: ...

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from synvita import __version__
+from synvita import __version__, cli_score
 
 SETTINGS = """
 settings: any value of the configuration can be given as a dotted flag, e.g. --train.epochs 2 --weigh.criterion product
@@ -78,18 +78,7 @@ def parser() -> argparse.ArgumentParser:
     stage("evaluate", "stage 5: metrics with intervals from the pair scores, into results.json", run_evaluate)
     stage("report", "stage 6: one self-contained HTML page from results.json", run_report)
 
-    score = commands.add_parser("score", help="how well captions fit a video: alignment in [0, 1] and log-odds")
-    score.add_argument("video", type=Path, help="any video file")
-    score.add_argument("captions", nargs="+", help="one or more captions, each in quotes")
-    score.add_argument("--model", default="mini-video-llava", help="shipped name, folder or owner/name")
-    score.add_argument("--adapter", type=Path, help="a LoRA adapter in peft's format, trained on that model")
-    score.add_argument(
-        "--temporal-attention", choices=["true", "false"], help="say false for transformers-layout models"
-    )
-    score.add_argument(
-        "--decode-timeout", type=float, default=60.0, metavar="S", help="seconds until a decoder is killed"
-    )
-    score.set_defaults(call=run_score)
+    cli_score.add_parser(commands)
 
     show = commands.add_parser("config", help="print a recipe as YAML", allow_abbrev=False)
     show.add_argument("--recipe", default="mini")
@@ -250,22 +239,6 @@ def run_report(a: argparse.Namespace, flags: list[str]) -> int:
 
     settled(a, flags)
     say(f"report: {stages.make_report(a.run)}")
-    return 0
-
-
-def run_score(a: argparse.Namespace, flags: list[str]) -> int:
-    refuse(flags)
-    from synvita.videollm.aligner import Aligner
-
-    attention = {"true": True, "false": False, None: None}[a.temporal_attention]
-    aligner = Aligner.from_pretrained(a.model, a.adapter, attention, decode_timeout=a.decode_timeout)
-    try:
-        found = aligner.score(a.video, a.captions)
-    finally:
-        aligner.close()
-    say(f"{'alignment':>9}  {'log-odds':>8}  caption")
-    for value, odds, caption in zip(found.alignment, found.log_odds, a.captions, strict=True):
-        say(f"{value:9.4f}  {odds:8.3f}  {caption}")
     return 0
 
 

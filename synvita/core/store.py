@@ -5,10 +5,11 @@ Stages meet in these files, so a kill at any moment loses at most the item in fl
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,6 +75,22 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
         FileNotFoundError: no such file; ValueError: a bad line, as file:line, key, value.
     """
     return [make_record(kind, fields, f"{path}:{number}") for number, fields in parse_lines(path)]
+
+
+def read_rows(table: Path, columns: Sequence[str], knob: str) -> list[tuple[str, dict[str, str]]]:
+    """(file:line, row) of a CSV or JSONL; ValueError if it is not there or lacks one of the columns."""
+    if not table.exists():
+        raise ValueError(f"{knob}: {table}: no such file")
+    if table.suffix == ".jsonl":
+        rows = [(f"{table}:{n}", {k: str(v) for k, v in fields.items()}) for n, fields in parse_lines(table)]
+    else:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = [(f"{table}:{reader.line_num}", row) for row in reader]
+    if rows and not set(columns) <= set(rows[0][1]):
+        names = " and ".join(columns)
+        raise ValueError(f"{knob}: {table}: needs the columns {names}, has {', '.join(rows[0][1])}")
+    return rows
 
 
 class Appender:

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from synvita.core.provenance import file_digest
 from synvita.core.records import Clip, Triplet, clip_id
 from synvita.core.set_aside import set_aside
-from synvita.core.store import parse_lines, read_records, write_records
-
-
-def read_table(table: Path) -> list[tuple[str, dict[str, str]]]:
-    """(file:line, row) of a CSV or JSONL with the columns caption, file and optionally generator."""
-    if not table.exists():
-        raise ValueError(f"--clips: {table}: no such file")
-    if table.suffix == ".jsonl":
-        rows = [(f"{table}:{n}", {k: str(v) for k, v in fields.items()}) for n, fields in parse_lines(table)]
-    else:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [(f"{table}:{reader.line_num}", row) for row in reader]
-    if rows and not {"caption", "file"} <= set(rows[0][1]):
-        raise ValueError(f"--clips: {table}: needs the columns caption and file, has {', '.join(rows[0][1])}")
-    return rows
+from synvita.core.store import read_records, read_rows, write_records
 
 
 def take_clips(run: Path, table: Path) -> dict[str, int]:
@@ -36,7 +20,7 @@ def take_clips(run: Path, table: Path) -> dict[str, int]:
     captions = {t.negative_caption for t in triplets}
     clips: dict[str, Clip] = {}
     aside: dict[str, str] = {}
-    for where, row in read_table(table):
+    for where, row in read_rows(table, ("caption", "file"), "--clips"):
         path = Path(row["file"])
         path = path if path.is_absolute() else (table.parent / path).resolve()
         if not path.is_file():

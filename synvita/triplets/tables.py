@@ -113,7 +113,7 @@ def read_triplets(path: Path, video_root: Path | None = None) -> Imported:
     if not columns and len(broken) == len(rows):
         raise ValueError(_nothing_usable(path, broken))
     schema = _recognise(path, columns)
-    imported = _import_rows(rows, schema, path.stem, _video_finder(path.parent, video_root))
+    imported = _import_rows(rows, schema, path.stem, video_finder(path.parent, video_root))
     if not imported.triplets:
         raise ValueError(_nothing_usable(path, imported.set_aside))
     return imported
@@ -311,7 +311,7 @@ def _named(column: str, find: Callable[[str], str], value: str) -> str:
         raise ValueError(f"{column}: {error}") from None
 
 
-def _video_finder(table_folder: Path, video_root: Path | None) -> Callable[[str], str]:
+def video_finder(table_folder: Path, video_root: Path | None) -> Callable[[str], str]:
     """A function from a path as written to the file's absolute path; asks the disk once per video.
 
     Paths are normalised as text before they are compared and stored, so ".." cannot climb through a link.

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-RULES = ("video_llava", "mplug_owl", "qwen2_vl", "qwen3_vl")
+RULES = ("video_llava", "mplug_owl", "qwen2_vl", "qwen3_vl", "internvl", "smolvlm")
 MAX_SIDE, MAX_PIXELS = 16384, 64_000_000  # a small file may claim any size: checked before a frame is allocated
 
 
@@ -31,7 +31,8 @@ def uniform_indices(n: int, k: int, rule: str = "video_llava") -> list[int]:
 
     The rules differ by a frame here and there, which is enough to shift scores from the published ones:
     `video_llava` has both ends, truncated; `mplug_owl` has the middles of segments, rounded half to even;
-    `qwen2_vl` has the starts of k equal parts; `qwen3_vl` has both ends, rounded half to even.
+    `qwen2_vl` has the starts of k equal parts, `internvl` their middles; `qwen3_vl` has both ends, rounded half to
+    even; `smolvlm` is `video_llava` between ends of its own (`FramePolicy.smolvlm`).
 
     Raises:
         ValueError: unknown rule, n < 1 or k < 1.
@@ -40,10 +41,12 @@ def uniform_indices(n: int, k: int, rule: str = "video_llava") -> list[int]:
         raise ValueError(f"rule: unknown frame rule {rule!r}; known: {', '.join(RULES)}")
     if n < 1 or k < 1:
         raise ValueError(f"n, k: need at least one frame to take from and one to take, got n={n}, k={k}")
-    if rule == "video_llava":
+    if rule in ("video_llava", "smolvlm"):
         return [int(i) for i in np.linspace(0, n - 1, k, dtype=int)]
     if rule == "qwen2_vl":
         return [i * n // k for i in range(k)]
+    if rule == "internvl":
+        return [(2 * i + 1) * n // (2 * k) for i in range(k)]
     if rule == "qwen3_vl":
         return [int(i) for i in np.linspace(0, n - 1, k).round()]
     step = (n - 1) / k
@@ -69,12 +72,24 @@ class FramePolicy:
 
     def indices(self, total: int, rate: float) -> list[int]:
         """Of a video with `total` frames at `rate` frames per second."""
+        if self.rule == "smolvlm":
+            return self.smolvlm(total, rate or 24.0)
         count = self.count
         if not count:
             count = int(total / (rate or 24.0) * self.fps)
             count = min(max(count, self.least), self.most, max(total, self.least))
             count = max(self.step, count // self.step * self.step)
         return uniform_indices(total, count, self.rule)
+
+    def smolvlm(self, total: int, rate: float) -> list[int]:
+        """`fps` rounded, at most `most`, none twice; or `count`. A long video loses its first and last second."""
+        most, first, last = self.count or self.most, 0, total - 1
+        if total / rate - 2 > most * self.fps:
+            begin, end = int(rate), min(int(total - rate), last)
+            first, last = (begin, end) if begin < end else (first, last)
+        count = self.count or min(max(round(self.fps * (total / rate)), 1), most)
+        found = [int(i) for i in np.linspace(first, last, count, dtype=int)]
+        return found if self.count else sorted(set(found))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,6 +44,8 @@ class Loading:
         """As arguments of transformers' `from_pretrained`."""
         found: dict[str, Any] = {"dtype": self.dtype, "device_map": self.device_map or self.device}
         if self.load_4bit:
+            if importlib.util.find_spec("bitsandbytes") is None:
+                raise ValueError("--load-4bit: needs bitsandbytes; pip install 'synvita[4bit]'")
             from transformers import BitsAndBytesConfig
 
             found["quantization_config"] = BitsAndBytesConfig(

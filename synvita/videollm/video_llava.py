@@ -24,6 +24,8 @@ from synvita.videollm.protocol import Asker, Features, Loading, Media
 from synvita.videollm.video_llava_layouts import Parts, read_parts
 from synvita.videollm.weights import fit
 
+PLACEHOLDER = -200  # in the released code; -hf files have a token of their own
+
 # What a -hf checkpoint's tokenizer gets if it has no chat template of its own.
 TEMPLATE = (
     "{%- for m in messages -%}{%- if m.role == 'user' -%}USER: {%- for c in m.content -%}"
@@ -36,7 +38,7 @@ TEMPLATE = (
 class VideoLlava(nn.Module):
     """A `VideoLLM` (see `videollm.protocol`). Each frame's tokens, CLS included, stand in the prompt."""
 
-    def __init__(self, parts: Parts, questioner: Asker, preprocess: Preprocess, how: Loading):
+    def __init__(self, parts: Parts, questioner: Asker | None, preprocess: Preprocess, how: Loading):
         super().__init__()
         self.language_model, self.tower = parts.language, parts.tower
         widths = parts.projector["0.weight"].shape, parts.projector["2.weight"].shape
@@ -45,10 +47,12 @@ class VideoLlava(nn.Module):
                 nn.Linear(widths[0][1], widths[0][0]), nn.GELU(), nn.Linear(widths[1][1], widths[1][0])
             )
         fit(self.projector, parts.projector, "the projector")
-        self.questioner, self.preprocess, self.revision = questioner, preprocess, parts.revision
+        self.preprocess, self.revision = preprocess, parts.revision
+        if questioner is not None:
+            self.questioner = questioner
         self.layer, self.frames, self.temporal_attention = parts.layer, parts.frames, parts.tower.time
         self.policy = FramePolicy(parts.frames, "video_llava")
-        self.placeholder: int = questioner.placeholder
+        self.placeholder: int = questioner.placeholder if questioner is not None else PLACEHOLDER
         self.visual_key = digest([parts.revision, str(how.dtype), self.policy, "video_llava", preprocess])
         for vision in (self.tower, self.projector):
             vision.to(how.vision_device(), how.dtype).eval().requires_grad_(False)
@@ -56,6 +60,8 @@ class VideoLlava(nn.Module):
     @classmethod
     def from_pretrained(cls, name: str | Path, how: Loading | None = None) -> VideoLlava:
         """Load a checkpoint folder (or shipped name, or hub name) in any of the three layouts.
+
+        An official folder without `tokenizer.model` takes ids (`forward`), not captions.
 
         Raises:
             ValueError: another architecture; missing or unexpected weights, by name; temporal attention not ruled out.
@@ -72,8 +78,9 @@ class VideoLlava(nn.Module):
             questioner: Any = Questioner(AutoTokenizer.from_pretrained(folder), template=TEMPLATE)
             preprocess = Preprocess.from_folder(folder)
         else:  # sizes and constants of the released processor are written in its code, not in a file
-            tokenizer = folder if (folder / "tokenizer.model").exists() else find_checkpoint(how.base or name, "--base")
-            questioner = video_llava_questioner(SentencePiece(tokenizer))
+            base = find_checkpoint(how.base, "--base") if how.base else folder
+            tokenizer = next((f for f in (folder, base) if (f / "tokenizer.model").exists()), None)
+            questioner = tokenizer and video_llava_questioner(SentencePiece(tokenizer))
             preprocess = Preprocess(parts.tower.embeddings.image_size)
         return cls(parts, questioner, preprocess, how)
 

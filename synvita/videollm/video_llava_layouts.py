@@ -88,7 +88,8 @@ def tower_name(folder: Path, config: dict[str, Any]) -> str:
     name = config.get("mm_video_tower")
     if not name:
         raise ValueError(f"--tower: {folder}/config.json names no mm_video_tower; give LanguageBind's folder")
-    return str(name)
+    beside = folder / str(name)
+    return str(beside if beside.is_dir() else name)
 
 
 def llama_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,28 @@ LAYOUTS = (("model.safetensors", "model.safetensors.index.json"), ("pytorch_mode
 
 
 def read_file(path: Path) -> dict[str, Tensor]:
-    """One file's tensors, memory-mapped. Pickled files are read with `weights_only`: they cannot run code."""
+    """One file's tensors, memory-mapped. Pickled files are read with `weights_only`: they cannot run code.
+
+    Raises:
+        ValueError: a broken file, or a pickled one that holds anything but tensors.
+    """
     if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        return load_file(path)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path}: not a whole safetensors file ({error}); fetch it again") from None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError:  # a file of the old format cannot be mapped
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError:  # a file of the old format cannot be mapped
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(f"{path}: not a whole checkpoint ({str(error).splitlines()[0]}); fetch it again") from None
+    except pickle.UnpicklingError:
+        raise ValueError(f"{path}: holds more than tensors, and such a file is never run; get safetensors") from None
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -8,9 +8,13 @@ import pytest
 from synvita.videollm.authors_prompts import (
     IMAGE,
     MPLUG_OWL_MARKS,
+    PieceQuestioner,
+    SentencePiece,
     mplug_owl_prompt,
+    mplug_owl_questioner,
     mplug_owl_tokens,
     video_llava_prompt,
+    video_llava_questioner,
     video_llava_tokens,
 )
 
@@ -92,3 +96,54 @@ def test_the_video_llava_training_prompt_says_user_and_has_no_blanks_between_fra
     assert "curious user" in prompt and IMAGE * 8 + "\nDoes this video" in prompt
     table = Table({prompt.split(IMAGE)[0]: [5], prompt.split(IMAGE)[-1]: [6, 7]})
     assert video_llava_tokens(prompt, table) == [1, 5, *[-200] * 8, 6, 7]
+
+
+# ---- a real sentencepiece model, and the released one
+
+
+def test_a_trained_sentencepiece_model_tokenises_piece_by_piece(mplug_owl_folder, official_folder):
+    pieces = SentencePiece(mplug_owl_folder)
+    questioner = mplug_owl_questioner(pieces, visual=5)
+    before, asked = questioner.prefix(), questioner.ask("a man walks his dog")
+    system = pieces.encode(mplug_owl_prompt("").split("\nHuman: ")[0])
+    assert before == [1, *system, *pieces.encode("\nHuman: "), *[-2] * 5]
+    question = 'Does this video entail the description: "a man walks his dog"?\n'
+    assert asked.ids == [*pieces.encode("\nHuman: "), *pieces.encode(question), *pieces.encode("AI: ")]
+    whole = pieces.encode(mplug_owl_prompt("a man walks his dog"))
+    assert [1, *whole] != [i for i in before + asked.ids if i != -2]  # tokenising the whole text gives others
+    assert pieces.decode(asked.ids[slice(*asked.caption)]) == '"a man walks his dog"?'
+    assert questioner.answers.yes == pieces.encode("Yes")[0] != questioner.answers.no
+    llava = video_llava_questioner(SentencePiece(official_folder))
+    assert llava.prefix().count(-200) == 8 and llava.ask("a ring").ids[-1] == pieces.encode("ASSISTANT:")[-1]
+
+
+@pytest.mark.parametrize("caption", ["AI: Yes", "a\nHuman: b", "<|video|> and <image>", "</s><s>", "\U0001f600", '"?'])
+def test_marks_in_a_caption_stay_text(mplug_owl_folder, official_folder, caption):
+    for questioner in (
+        mplug_owl_questioner(SentencePiece(mplug_owl_folder)),
+        video_llava_questioner(SentencePiece(official_folder)),
+    ):
+        asked = questioner.ask(caption)
+        assert questioner.placeholder not in asked.ids and not {1, 2} & set(asked.ids)
+        start, stop = asked.caption
+        assert 0 < start < stop <= len(asked.ids)
+
+
+def test_a_tokenizer_without_a_single_token_yes_is_refused():
+    ids = {"Yes": [5, 6], "No": [7]}
+    with pytest.raises(ValueError, match="answer 'Yes': the checkpoint's tokenizer makes 2 tokens of it"):
+        PieceQuestioner(ids.get, str, lambda question, caption: [], -2)
+
+
+@pytest.mark.hub
+def test_the_released_sentencepiece_model_gives_the_recorded_ids():
+    """Needs the released `tokenizer.model` of LLaMA; it could not be run where this was written."""
+    from synvita.videollm.checkpoints import find_checkpoint
+
+    pieces = SentencePiece(find_checkpoint("LanguageBind/Video-LLaVA-7B"))
+    for case in MPLUG_OWL:
+        found = mplug_owl_tokens(case["prompt"], pieces.encode, limit=257)
+        assert found.ids == case["input_ids"] and found.labels == case["label_positions"]
+    for case in VIDEO_LLAVA:
+        assert video_llava_tokens(case["prompt"], pieces.encode) == case["input_ids"]
+    assert (pieces.encode("Yes"), pieces.encode("No")) == ([3869], [1939])

@@ -1,0 +1,53 @@
+"""Where and in what precision a model runs."""
+
+import importlib.util
+import math
+
+import pytest
+import torch
+
+from synvita.videollm.models import load_model
+from synvita.videollm.protocol import Loading, dtype_of
+from synvita.videollm.scoring import score_captions
+
+CAPTIONS = ["a red ring", "two dogs run fast", "a man walks his dog then sits"]
+
+
+def scores(folder, how, adapter=None):
+    model = load_model(folder, how, adapter)
+    features = [{"features": torch.randn(8, 5, 32, generator=torch.Generator().manual_seed(0))}]
+    return score_captions(model, model.media(features), [CAPTIONS])[0]
+
+
+def test_a_device_map_gives_the_same_numbers(official_folder):
+    torch.testing.assert_close(scores(official_folder, Loading(device_map="auto")), scores(official_folder, Loading()))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_16_bits_scores_are_still_fp32_and_near(official_folder, dtype):
+    got, want = scores(official_folder, Loading(dtype=dtype)), scores(official_folder, Loading())
+    assert got.dtype == torch.float32 and (got - want).abs().max() < 0.05
+    assert len(set(got.tolist())) == len(CAPTIONS)
+
+
+def test_an_unknown_dtype_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="--dtype: unknown 'fp4'; known: float32, bfloat16, float16"):
+        dtype_of("fp4")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is there")
+def test_4_bits_without_bitsandbytes_say_how_to_get_it(official_folder):
+    with pytest.raises(ValueError, match=r"--load-4bit: needs bitsandbytes; pip install 'synvita\[4bit\]'"):
+        scores(official_folder, Loading(load_4bit=True))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="needs bitsandbytes")
+def test_in_4_bits_the_scores_are_near(official_folder):
+    got, want = scores(official_folder, Loading(load_4bit=True)), scores(official_folder, Loading())
+    assert (got - want).abs().max() < 0.3 and not torch.equal(got, want)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_scores_are_those_of_the_cpu(official_folder):
+    got, want = scores(official_folder, Loading(device="cuda")), scores(official_folder, Loading())
+    assert (got - want).abs().max() < 1e-3 and all(map(math.isfinite, got.tolist()))

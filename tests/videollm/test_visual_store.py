@@ -1,0 +1,138 @@
+"""The cache of visual features: by content, bounded, safe under two processes, a kill and a torn file."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from synvita.core.video import FramePolicy, VideoError, write_video
+from synvita.videollm.protocol import Media
+from synvita.videollm.visual import VisualStore
+
+
+class Model(SimpleNamespace):
+    """A model whose features are what it saw; `seen` counts the looks."""
+
+    def __init__(self, key="model", scale=1):
+        super().__init__(visual_key=key, policy=FramePolicy(4), seen=0, scale=scale)
+
+    def look(self, video):
+        self.seen += 1
+        return {"features": torch.from_numpy(video.frames).float().mean((1, 2)).repeat(self.scale, 1)}
+
+    def media(self, features):
+        return [Media([1], f["features"]) for f in features]
+
+
+@pytest.fixture
+def videos(tmp_path):
+    for i in range(6):
+        write_video(tmp_path / f"{i}.mp4", np.full((6, 16, 16, 3), 40 * i, np.uint8), 8)
+    return tmp_path
+
+
+def test_a_video_is_looked_at_once_whatever_it_is_called(videos):
+    (videos / "copy.mp4").write_bytes((videos / "1.mp4").read_bytes())
+    model = Model()
+    first = VisualStore(model, videos / "cache", videos)
+    a = first.features("1.mp4")["features"]
+    again = VisualStore(model, videos / "cache", videos)
+    assert torch.equal(again.features("copy.mp4")["features"], a) and model.seen == 1
+    assert torch.equal(again.media(["1.mp4"])[0].visual, a)
+    for store in (first, again):
+        store.close()
+
+
+def test_other_weights_dtypes_or_frame_policies_do_not_share_features(videos, hf_folder, mplug_owl_folder):
+    from synvita.videollm.models import load_model
+    from synvita.videollm.protocol import Loading
+
+    keys = [load_model(hf_folder).visual_key, load_model(hf_folder, Loading(dtype=torch.bfloat16)).visual_key]
+    keys += [load_model(mplug_owl_folder, Loading(frames=n)).visual_key for n in (8, 16)]
+    assert len(set(keys)) == 4
+
+
+def test_the_cache_stays_below_its_bound_and_drops_what_was_not_read_for_longest(videos):
+    model = Model(scale=1000)  # 48 kB a video
+    store = VisualStore(model, videos / "cache", videos, disk_gb=200e-6, memory_gb=1e-9)
+    for i in range(4):
+        store.features(f"{i}.mp4")
+    for age, i in enumerate((0, 2, 3, 1)):  # 0 was read longest ago
+        path = store._file(videos / f"{i}.mp4")
+        os.utime(path, (time.time() - 1000 + age,) * 2)
+    store.features("0.mp4")  # reading makes it young again
+    store.features("4.mp4")
+    assert store.size() <= 200e3
+    left = [i for i in range(5) if store._file(videos / f"{i}.mp4").exists()]
+    assert left == [0, 1, 4]
+    assert len(store.kept) == 1  # memory is bounded, too
+    store.close()
+
+
+def test_a_torn_file_in_the_cache_is_made_anew(videos):
+    model = Model()
+    store = VisualStore(model, videos / "cache", videos, memory_gb=1e-9)
+    want = store.features("1.mp4")["features"]
+    path = store._file(videos / "1.mp4")
+    path.write_bytes(path.read_bytes()[:20])
+    store.features("2.mp4")
+    assert torch.equal(store.features("1.mp4")["features"], want) and model.seen == 3
+    assert torch.equal(load_file(path)["features"], want)
+    store.close()
+
+
+def test_a_bad_video_leaves_nothing_in_the_cache(videos):
+    (videos / "bad.mp4").write_bytes(b"not a video")
+    store = VisualStore(Model(), videos / "cache", videos)
+    failed = store.load(["0.mp4", "bad.mp4", "gone.mp4"])
+    assert set(failed) == {"bad.mp4", "gone.mp4"} and "bad.mp4: not a readable video" in failed["bad.mp4"]
+    assert len(list((videos / "cache").rglob("*.safetensors"))) == 1
+    with pytest.raises(VideoError, match=r"gone\.mp4"):
+        store.media(["gone.mp4"])
+    store.close()
+
+
+FILL = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[2])
+    from test_visual_store import Model
+    from synvita.videollm.visual import VisualStore
+    root = Path(sys.argv[1])
+    store = VisualStore(Model(scale=200000), root / "cache", root)
+    print("ready", flush=True)
+    for turn in range(100):
+        store.kept.clear()
+        for i in range(6):
+            path = store._file(root / f"{i}.mp4")
+            path.unlink(missing_ok=True)
+            store.features(f"{i}.mp4")
+""")
+
+
+def test_two_processes_and_a_kill_leave_only_whole_files(videos):
+    command = [sys.executable, "-c", FILL, str(videos), str(Path(__file__).parent)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        process.stdout.readline()
+    time.sleep(1.5)
+    for process in both:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    model = Model(scale=200000)
+    files = list((videos / "cache").rglob("*.safetensors"))
+    assert files
+    for path in files:
+        assert load_file(path)["features"].shape == (800000, 3)
+    store = VisualStore(model, videos / "cache", videos)
+    assert not store.load([f"{i}.mp4" for i in range(6)])
+    store.close()

@@ -5,14 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from small import SMALL
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
-
-SMALL = [
-    "--world.triplets", "42", "--world.test", "28", "--world.test_open", "28", "--world.questions", "8",
-    "--world.per-template", "1", "--train.epochs", "1", "--train.batch", "14", "--evaluate.draws", "50",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="session")

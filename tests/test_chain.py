@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from small import SMALL
 
 from synvita.cli import main
 from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet, clip_id

@@ -23,7 +23,8 @@ ALLOWED = {
     "report": {"core"},
     "recipes": STAGES | {"core", "world"},
     "stages": STAGES | {"core", "world", "recipes"},
-    "cli": STAGES | {"core", "world", "recipes", "stages"},
+    "cli": STAGES | {"core", "world", "recipes", "stages", "cli_score"},
+    "cli_score": STAGES | {"core"},
     "pretrain": STAGES | {"core", "world"},
 }
 

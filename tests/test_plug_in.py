@@ -4,12 +4,12 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from small import SMALL
 
 from synvita.cli import main
 from synvita.core.records import Clip, ClipWeight
 from synvita.core.store import read_records
-from synvita.core.video import read_frames
+from synvita.core.video import read_frames, write_video
 
 OWN = '''
 import numpy as np
@@ -31,6 +31,19 @@ class Length:
     def score(self, frames, captions):
         assert frames.dtype == np.uint8 and frames.shape[1:] == (16, 16, 3)
         return [len(caption.split()) / 100 for caption in captions]
+
+from synvita.videollm.video_llava import VideoLlava
+
+class Model(VideoLlava):
+    """The miniature's model with Yes and No exchanged."""
+    @classmethod
+    def from_pretrained(cls, name, how):
+        from dataclasses import replace
+        assert name == "own_parts:Model"
+        model = super().from_pretrained("mini-video-llava", how)
+        answers = model.questioner.answers
+        model.questioner.answers = replace(answers, yes=answers.no, no=answers.yes)
+        return model
 '''
 
 
@@ -66,3 +79,17 @@ def test_an_unknown_generator_lists_the_known_ones(tmp_path, capsys):
     assert main(["generate", "--run", str(run)]) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert "--generate.generator: unknown 'cogvideo'; known: world_simulator" in line
+
+
+def test_a_model_of_ones_own_is_scored_by_name(tmp_path, own_module):
+    from synvita import Aligner
+
+    write_video(tmp_path / "a.mp4", np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8), 8)
+    found = []
+    for name in ("own_parts:Model", "mini-video-llava"):
+        aligner = Aligner.from_pretrained(name)
+        found.append(aligner.score(tmp_path / "a.mp4", ["a red ring", "two crosses"]).log_odds)
+        aligner.close()
+    np.testing.assert_allclose(found[0], -found[1], atol=1e-5)
+    with pytest.raises(ValueError, match=r"--model: cannot load 'own_parts:Nothing'"):
+        Aligner.from_pretrained("own_parts:Nothing")

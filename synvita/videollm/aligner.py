@@ -13,7 +13,7 @@ import torch
 from synvita.core.alignment import alignment
 from synvita.core.video import VideoError
 from synvita.videollm.models import load_model
-from synvita.videollm.protocol import Loading, VideoLLM
+from synvita.videollm.protocol import Loading, VideoLLM, dtype_of
 from synvita.videollm.scoring import LONG_CAPTIONS, explain, score_each
 from synvita.videollm.visual import VisualStore
 
@@ -59,7 +59,7 @@ class Aligner:
         name: str | Path = "mini-video-llava",
         adapter: str | Path | None = None,
         temporal_attention: bool | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | str = torch.float32,
         device: str = "cpu",
         cache: Path | None = None,
         decode_timeout: float = 60.0,
@@ -74,7 +74,8 @@ class Aligner:
         unknown = set(how) - set(Loading.__dataclass_fields__)
         if unknown:
             raise ValueError(f"{min(unknown)}: unknown argument; known: {', '.join(Loading.__dataclass_fields__)}")
-        loading = Loading(temporal_attention, dtype, device, **how)  # type: ignore[arg-type]
+        precision = dtype_of(dtype, "dtype") if isinstance(dtype, str) else dtype
+        loading = Loading(temporal_attention, precision, device, **how)  # type: ignore[arg-type]
         return cls(load_model(name, loading, adapter), cache, decode_timeout, long_captions, cache_gb)
 
     def score(self, video: str | Path, captions: Sequence[str]) -> AlignmentScores:

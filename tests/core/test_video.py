@@ -20,7 +20,15 @@ import pytest
 
 from synvita.core import video
 from synvita.core.decoder import Decoder
-from synvita.core.video import VideoError, read_frames, sample_frames, uniform_indices, write_video
+from synvita.core.video import (
+    FramePolicy,
+    VideoError,
+    read_frames,
+    sample_frames,
+    sample_video,
+    uniform_indices,
+    write_video,
+)
 from synvita.world.render import render
 from synvita.world.scenes import draw_scene
 
@@ -132,6 +140,27 @@ def test_indices_count_frames_not_seconds(tmp_path: Path) -> None:
     times = np.cumsum(np.random.default_rng(1).integers(1, 40, 40)).tolist()
     path = encode(tmp_path / "vfr.mp4", numbered(40), "libx264", times=times, options={"g": "8"})
     assert numbers(sample_frames(path, 12, "mplug_owl")) == uniform_indices(40, 12, "mplug_owl")
+
+
+def test_a_policy_with_a_size_decodes_straight_to_it_without_keeping_the_shape(tmp_path: Path) -> None:
+    path = encode(tmp_path / "wide.mp4", numbered(40, 64, 96), "libx264", options={"g": "8"})
+    policy = FramePolicy(6, "mplug_owl", (32, 32))
+    found = sample_video(path, policy)
+    assert found.frames.shape == (6, 32, 32, 3) and found.indices == uniform_indices(40, 6, "mplug_owl")
+    assert (found.total, found.rate) == (40, 25.0)
+    whole = sample_frames(path, 6, "mplug_owl").astype(float)
+    squeezed = whole.reshape(6, 32, 2, 32, 3, 3).mean((2, 4))
+    assert np.abs(found.frames - squeezed).mean() < 6
+    with Decoder() as decoder:
+        assert np.array_equal(decoder.video(path, policy).frames, found.frames)
+
+
+def test_frames_by_the_second_follow_the_videos_own_clock_within_their_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_video(path, numbered(40), 8)  # 5 seconds
+    for fps, least, most, step, want in ((1, 1, 768, 1, 5), (2, 4, 8, 2, 8), (1, 1, 768, 2, 4), (0.1, 2, 9, 2, 2)):
+        found = sample_video(path, FramePolicy(0, "video_llava", None, fps, least, most, step))
+        assert len(found.indices) == want and numbers(found.frames) == found.indices
 
 
 def test_one_frame_is_repeated(tmp_path: Path) -> None:

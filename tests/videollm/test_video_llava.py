@@ -97,6 +97,30 @@ def test_the_projector_gives_the_recorded_tokens(tmp_path, languagebind_folder):
 # ---- layouts
 
 
+@pytest.mark.parametrize("pickled", [True, False])
+def test_an_official_sharded_checkpoint_gives_the_recorded_logits(
+    tmp_path, recorded, values, languagebind_folder, pickled
+):
+    folder = golden_folder(tmp_path / "model", languagebind_folder)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names, where = sorted(tensors), {}
+    stem, end = ("pytorch_model", "bin") if pickled else ("model", "safetensors")
+    for k in range(2):
+        file = f"{stem}-{k + 1:05d}-of-00002.{end}"
+        some = {n: tensors[n] for n in names[k::2]}
+        where |= dict.fromkeys(some, file)
+        torch.save(some, folder / file) if pickled else save_file(some, folder / file)
+    index = "pytorch_model.bin.index.json" if pickled else "model.safetensors.index.json"
+    (folder / index).write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    model = VideoLlava.from_pretrained(folder)
+    features = torch.stack([recorded[f"video_features.{name}"] for name in values["main"]["videos"]])[:1]
+    with torch.no_grad():
+        logits = model.forward_features(features, recorded["main.input_ids"][:1], recorded["main.attention_mask"][:1])
+    at = values["main"]["label_positions_in_prepared_sequence"][0][0] - 1
+    assert_equal(logits[:, at], recorded["main.logits_before_first_label"][:1])
+
+
 def test_the_folders_tower_wins_over_a_copy_in_the_checkpoint(official_folder, languagebind_folder):
     model = VideoLlava.from_pretrained(official_folder)
     tower = torch.load(languagebind_folder / "pytorch_model.bin", weights_only=True)

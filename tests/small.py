@@ -1,0 +1,6 @@
+"""Settings of a chain that runs in seconds."""
+
+SMALL = [
+    "--world.triplets", "42", "--world.test", "28", "--world.test_open", "28", "--world.questions", "8",
+    "--world.per-template", "1", "--train.epochs", "1", "--train.batch", "14", "--evaluate.draws", "50",
+]  # fmt: skip

@@ -208,12 +208,12 @@ class ToRGB:
 
         self.path, self.scaler = path, VideoReformatter()
         self.height, self.width = size or (stream.codec_context.height, stream.codec_context.width)
-        self.scaling = {"interpolation": "BICUBIC"} if size else {}
+        self.scaling = "BICUBIC" if size else None
 
     def __call__(self, frame: Any) -> np.ndarray:
         check_size(self.path, frame.width, frame.height)  # a stream may change its size after its header
         size = (self.width or frame.width, self.height or frame.height)
-        rgb = self.scaler.reformat(frame, *size, format="rgb24", threads=1, **self.scaling).to_ndarray()
+        rgb = self.scaler.reformat(frame, *size, format="rgb24", threads=1, interpolation=self.scaling).to_ndarray()
         return np.rot90(rgb, round(frame.rotation / 90) % 4)  # both count anticlockwise
 
 

@@ -207,6 +207,8 @@ class ToRGB:
         from av.video.reformatter import VideoReformatter
 
         self.path, self.scaler = path, VideoReformatter()
+        self.height: int
+        self.width: int
         self.height, self.width = size or (stream.codec_context.height, stream.codec_context.width)
         self.scaling = "BICUBIC" if size else None
 

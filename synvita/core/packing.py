@@ -31,7 +31,8 @@ class Segment:
 class Pack:
     """ids: (B, L) int64. positions: (B, L), or (3, B, L) if a segment has `places`.
 
-    mask: (B, 1, L, K) bool, True where a query (row) sees a key; K = L, or with a cache in front, cache + L.
+    mask: (B, 1, M, K) bool for the last M tokens, True where a query (row) sees a key; K = L, or with a cache in front,
+        cache + L. The L - M tokens before them are the rows' roots: each sees all before it and itself.
     `starts[b][s]` is where segment s of row b begins; `after[b][s]` the position of a token behind its last.
     """
 
@@ -40,6 +41,13 @@ class Pack:
     mask: Tensor
     starts: list[list[int]]
     after: list[list[int]]
+
+    @property
+    def whole_mask(self) -> Tensor:
+        """(B, 1, L, K): with the plain part written out."""
+        length, masked = self.ids.shape[1], self.mask.shape[2]
+        plain = torch.ones(length - masked, self.mask.shape[3], dtype=torch.bool).tril()
+        return torch.cat([plain.expand(len(self.ids), 1, -1, -1), self.mask], 2)
 
 
 def pack(rows: list[list[Segment]], pad: int = 0, behind: int = 0, first: list[int] | None = None) -> Pack:
@@ -54,7 +62,10 @@ def pack(rows: list[list[Segment]], pad: int = 0, behind: int = 0, first: list[i
     deep = 3 if any(s.places is not None for row in rows for s in row) else 1
     ids = torch.full((len(rows), size), pad)
     positions = torch.zeros((deep, len(rows), size), dtype=torch.long)
-    mask = torch.zeros((len(rows), 1, size, behind + size), dtype=torch.bool)
+    plain = (
+        0 if behind or any(row[0].hidden for row in rows if row) else min(len(row[0].ids) if row else 0 for row in rows)
+    )
+    mask = torch.zeros((len(rows), 1, size - plain, behind + size), dtype=torch.bool)
     mask[..., :behind] = True
     starts, after = [], []
     for b, row in enumerate(rows):
@@ -68,8 +79,9 @@ def pack(rows: list[list[Segment]], pad: int = 0, behind: int = 0, first: list[i
             ids[b, at:stop] = torch.tensor(segment.ids, dtype=torch.long)
             where = torch.arange(place, place + n) if segment.places is None else segment.places
             positions[:, b, at:stop] = where
-            seen = mask[b, 0, at:stop, behind:]
-            seen[:, at:stop] = torch.ones(n, n, dtype=torch.bool).tril()
+            cut = max(at, plain)  # rows before `plain` have no mask
+            seen = mask[b, 0, cut - plain : max(cut, stop) - plain, behind:]
+            seen[:, at:stop] = torch.ones(n, n, dtype=torch.bool).tril()[cut - at :]
             seen[:, [at + i for i in segment.hidden]] = False
             while parent >= 0:
                 up, above = begin[parent], row[parent]
@@ -82,5 +94,5 @@ def pack(rows: list[list[Segment]], pad: int = 0, behind: int = 0, first: list[i
         starts.append(begin)
         after.append(next_place)
         pad_rows = torch.arange(at, size)
-        mask[b, 0, pad_rows, behind + pad_rows] = True  # a row without any key would be NaN
+        mask[b, 0, pad_rows - plain, behind + pad_rows] = True  # a row without any key would be NaN
     return Pack(ids, positions if deep == 3 else positions[0], mask, starts, after)

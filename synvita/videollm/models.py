@@ -10,6 +10,7 @@ from synvita.videollm.chat import FAMILIES
 from synvita.videollm.checkpoints import find_checkpoint, model_type
 from synvita.videollm.lora import load_lora
 from synvita.videollm.protocol import Loading, VideoLLM
+from synvita.videollm.tree_attention import use_tree_attention
 
 # config.json's model_type -> who loads it. Official Video-LLaVA folders say "llava", as LLaVA-1.5's do.
 MODELS = {
@@ -40,6 +41,7 @@ def load_model(name: str | Path, how: Loading | None = None, adapter: str | Path
                 f"--model: {name}: model_type {kind!r} is not done; known: {known}; or your own as 'module:Class'"
             )
         model = load_backend(MODELS, kind, "--model").from_pretrained(folder, how)
+    use_tree_attention(model.language)
     if adapter is not None:
         load_lora(model, Path(adapter))
     return cast(VideoLLM, model)

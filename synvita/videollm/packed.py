@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from synvita.core.packing import Pack, Segment
+from synvita.videollm import tree_attention
 from synvita.videollm.protocol import Media
 
 
@@ -51,7 +52,10 @@ def hidden_states(
         (B, L, width).
     """
     embedded, media = embed(language, pack.ids, placeholder, visual)
-    mask = None if causal else pack.mask.to(embedded.device)
+    mask = None
+    if not causal:
+        tree = language.config._attn_implementation == tree_attention.NAME
+        mask = (pack.mask if tree else pack.whole_mask).to(embedded.device)
     if mask is not None and language.config._attn_implementation == "eager":  # adds its mask to the scores
         lowest = torch.finfo(embedded.dtype).min
         mask = torch.zeros(mask.shape, dtype=embedded.dtype, device=mask.device).masked_fill(~mask, lowest)

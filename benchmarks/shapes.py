@@ -16,6 +16,7 @@ from synvita.videollm.authors_prompts import mplug_owl_questioner, video_llava_q
 from synvita.videollm.languagebind import VideoTower
 from synvita.videollm.mplug_owl import Eyes, MplugOwlVideo
 from synvita.videollm.protocol import Loading
+from synvita.videollm.tree_attention import use_tree_attention
 from synvita.videollm.video_llava import VideoLlava
 from synvita.videollm.video_llava_layouts import Parts
 
@@ -72,6 +73,7 @@ def llama(size: Size) -> Any:
     )  # fmt: skip
     with torch.device(size.device):
         model = LlamaForCausalLM._from_config(config, attn_implementation="sdpa", dtype=size.dtype)
+    use_tree_attention(model.model)
     return model.eval().requires_grad_(False)
 
 

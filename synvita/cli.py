@@ -12,7 +12,7 @@ from typing import Any
 from synvita import __version__, cli_score
 
 SETTINGS = """
-settings: any value of the configuration can be given as a dotted flag, e.g. --train.epochs 2 --weigh.criterion product
+settings: any value of the configuration can be given as a dotted flag, e.g. --train.epochs 2 --weigh.criteria product
 (`synvita config` prints them all), or as YAML with --config FILE. A run folder keeps the configuration it was begun
 with in config.yaml.
 """
@@ -70,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
     stage("weigh", "stage 3: score every clip with both captions and turn the scores into weights", run_weigh)
     train = stage("train", "stages 4 and 5 for all arms: train, then ask every pair", run_train)
     train.add_argument("--workers", type=int, default=2, help="arms at a time, one thread each (default 2)")
+    train.add_argument("--processes", type=int, default=1, help="processes (GPUs) that train one arm together")
+    train.add_argument("--synthetic-types", metavar="A,B", help="use synthetic clips of these misalignment types only")
+    train.add_argument("--generators", metavar="A,B", help="use synthetic clips of these generators only")
     arm = stage("arm", "train and evaluate one arm with one seed", run_arm)
     arm.add_argument(
         "--arm", required=True, help="off_the_shelf, real_only, uniform, weighted, synvita, weighted_oracle"
@@ -109,11 +112,22 @@ def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
             raise ValueError(f"--config: {arguments.config}: no such file")
         given = yaml.safe_load(arguments.config.read_text()) or {}
         values = merge(values, given)
-    config = build(RunConfig, override(values, flags))
+    values = restrict(override(values, flags), arguments)
+    config = build(RunConfig, values)
     if arguments.command not in ("demo", "triplets") and not stored.exists():
         raise ValueError(f"--run: {arguments.run} is no run folder (no config.yaml); begin with synvita triplets")
     claim_run(arguments.run, config.as_dict())
     return config
+
+
+def restrict(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """`--synthetic-types` and `--generators` are settings of every arm that uses synthetic clips."""
+    for name in ("synthetic_types", "generators"):
+        given = getattr(arguments, name, None)
+        for arm in values["train"]["arms"].values() if given else ():
+            if arm.get("weights", "none") != "none":
+                arm[name] = given.split(",")
+    return values
 
 
 def merge(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -163,15 +177,25 @@ def run_check(a: argparse.Namespace, flags: list[str]) -> int:
 
 def run_import(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita.core.store import write_records
+    from synvita.triplets.authors_table import is_authors_table, read_items
     from synvita.triplets.tables import read_triplets, write_set_aside
 
-    imported = read_triplets(a.table, a.videos)
+    items = read_items(a.table, a.videos) if is_authors_table(a.table) else None
+    imported: Any = items or read_triplets(a.table, a.videos)
     settled(a, flags)
     if (a.run / "triplets.jsonl").exists():
         raise ValueError(f"--run: {a.run} already has triplets.jsonl; give a new folder")
     write_set_aside(a.run / "triplets.set_aside.jsonl", imported.set_aside)
-    write_records(a.run / "triplets.jsonl", imported.triplets)
-    return summarise(imported)
+    if items is None:
+        write_records(a.run / "triplets.jsonl", imported.triplets)
+        return summarise(imported)
+    write_records(a.run / "items.jsonl", items.items)
+    write_records(a.run / "triplets.jsonl", [])  # last: the import is complete
+    for bad in items.set_aside:
+        sys.stderr.write(f"{bad.where}: {bad.reason}\n")
+    paired = sum(bool(item.clips) for item in items.items)
+    say(f"items: {len(items.items)}, {paired} with a clip; {len(items.set_aside)} rows set aside or without their clip")
+    return 3 if items.set_aside else 0
 
 
 def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
@@ -201,7 +225,7 @@ def run_train(a: argparse.Namespace, flags: list[str]) -> int:
 
     config = settled(a, flags)
     with stages.only_one(a.run, "train"):
-        stages.run_arms(a.run, config, config.train.seed, a.workers)
+        stages.run_arms(a.run, config, config.train.seed, a.workers, a.processes)
     say(f"train: adapters in {a.run / 'adapters'}, pair scores in {a.run / 'pairs'}")
     return 0
 
@@ -215,6 +239,9 @@ def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
     known = stages.all_arms(config)
     if a.arm not in known:
         raise ValueError(f"--arm: unknown arm {a.arm!r}; known: {', '.join(known)}")
+    if int(os.environ.get("RANK", "0")):  # accelerate launch: the first process holds the lock and shows progress
+        stages.train_and_evaluate(a.run, config, a.arm, a.seed)
+        return 0
     with stages.only_one(a.run, f"arm-{a.arm}-{a.seed}"):
         if "SYNVITA_PARENT" in os.environ:  # started by `train` or `demo`: end with them, even if they are killed
             watch_parent(int(os.environ["SYNVITA_PARENT"]))
@@ -313,6 +340,9 @@ def main(argv: list[str] | None = None) -> int:
     except FileNotFoundError as error:
         sys.stderr.write(f"synvita: {error.filename}: no such file; check the path\n")
         return 2
+    except MemoryError as error:
+        sys.stderr.write(f"synvita: {error}\n")
+        return 1
     except OSError as error:
         name = f" ({error.filename})" if error.filename else ""
         sys.stderr.write(f"synvita: {error.strerror or error}{name}; no half file was kept, mend it and run again\n")

@@ -17,7 +17,7 @@ from synvita.core.progress import progress
 from synvita.core.run_folder import only_one
 from synvita.core.store import parse_lines
 from synvita.recipes import RunConfig
-from synvita.train.config import UNTRAINED
+from synvita.train.config import UNTRAINED, TrainConfig
 
 
 def need(run: Path, name: str, command: str) -> Path:
@@ -75,13 +75,24 @@ def arm_work(run: Path, config: RunConfig, arm: str, seed: int) -> int:
     out = run / "pairs" / arm / str(seed)
     work = batch_count({n: r for n, r in tasks(run).items() if not (out / f"{n}.jsonl").exists()}, config.evaluate)
     if arm != UNTRAINED and not (run / "adapters" / arm / str(seed) / "arm.json").exists():
-        triplets = sum(fields["split"] == "train" for _, fields in parse_lines(run / "triplets.jsonl"))
-        work += config.train.epochs * math.ceil(triplets / config.train.batch)
+        work += training_steps(run, config.train)
     return work
 
 
+def training_steps(run: Path, config: TrainConfig) -> int:
+    """How many optimiser steps an arm takes, if all its videos can be read."""
+    lines = [fields for _, fields in parse_lines(run / "triplets.jsonl") if fields["split"] == "train"]
+    examples = len(lines) * (2 if config.grouping == "item" else 1)
+    if config.grouping == "item" and config.explanations:
+        examples += sum(bool(fields.get("explanation")) for fields in lines)
+    if (run / "items.jsonl").exists():
+        items = [fields for _, fields in parse_lines(run / "items.jsonl")]
+        examples += len(items) if config.grouping == "item" else len({fields["triplet"] for fields in items})
+    return config.epochs * math.ceil(examples * (1 - config.held_out) / config.batch)
+
+
 def train_and_evaluate(
-    run: Path, config: RunConfig, arm: str, seed: int, tick: Callable[[], None] = lambda: None
+    run: Path, config: RunConfig, arm: str, seed: int, tick: Callable[..., None] = lambda *_: None
 ) -> None:
     """One arm, trained (unless it is the untrained one) and asked every pair; what is there is kept."""
     from synvita.evaluate.tasks import evaluate_arm
@@ -89,6 +100,8 @@ def train_and_evaluate(
 
     if arm != UNTRAINED:
         train_arm(run, arm, config.train.arms[arm], config.train, seed, tick)
+    if int(os.environ.get("RANK", "0")):  # several processes train, one asks
+        return
     evaluate_arm(run, arm, seed, config.train.model, config.train.loading(), config.evaluate, tick)
 
 
@@ -96,27 +109,37 @@ def all_arms(config: RunConfig) -> list[str]:
     return [UNTRAINED, *config.train.arms]
 
 
-def run_arms(run: Path, config: RunConfig, seed: int, workers: int) -> None:
-    """Every arm in a process of its own with one thread, `workers` at a time; stops at the first failure."""
-    need(run, "triplets.jsonl", "triplets make")
-    if any(a.weights != "none" for a in config.train.arms.values()):
+def run_arms(run: Path, config: RunConfig, seed: int, workers: int, processes: int = 1) -> None:
+    """Every arm in a process of its own, `workers` at a time; stops at the first failure.
+
+    On a CPU each has one thread. `processes`: how many train one arm together (accelerate launch).
+    """
+    triplets = need(run, "triplets.jsonl", "triplets make")
+    if any(a.weights != "none" for a in config.train.arms.values()) and triplets.stat().st_size:
         need(run, "weights.jsonl", "weigh")
     fill_cache(run, config)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "SYNVITA_PARENT": str(os.getpid())}
+    environment = os.environ | {"SYNVITA_PARENT": str(os.getpid())}
+    if config.train.device == "cpu":
+        environment["OMP_NUM_THREADS"] = "1"
     children: list[subprocess.Popen[bytes]] = []
     slowest_first = sorted(config.train.arms, key=lambda a: -config.train.arms[a].consistency_weight)
 
     def one(arm: str) -> None:
         if failed:
             return
-        command = [sys.executable, "-m", "synvita.cli", "arm", "--run", str(run), "--arm", arm, "--seed", str(seed)]
+        command = [sys.executable, "-m"]
+        if processes > 1:
+            launch = ["accelerate.commands.launch", "--num_processes", str(processes), "--num_machines", "1"]
+            launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+            command += [*launch, "--multi_gpu", "-m"]  # on CPUs, too: its launcher for those wants MPI
+        command += ["synvita.cli", "arm", "--run", str(run), "--arm", arm, "--seed", str(seed)]
         child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
         children.append(child)
         if failed:  # interrupted between the check above and the start
             child.terminate()
         assert child.stdout is not None
-        while child.stdout.read(1):  # it writes one byte per unit of work
-            tick()
+        for line in child.stdout:  # one per unit of work
+            tick(f"{arm}: {said}" if (said := line.decode().strip()) else "")
         if child.wait() != 0:
             failed.append(arm)
 
@@ -137,7 +160,7 @@ def run_arms(run: Path, config: RunConfig, seed: int, workers: int) -> None:
 
 def fill_cache(run: Path, config: RunConfig) -> None:
     """Visual features of all videos once, before arms in parallel would each compute them."""
-    from synvita.core.records import Clip, Triplet
+    from synvita.core.records import Clip, Item, Triplet
     from synvita.core.store import read_records
     from synvita.evaluate.tasks import tasks
     from synvita.videollm.models import load_model
@@ -146,6 +169,9 @@ def fill_cache(run: Path, config: RunConfig) -> None:
     videos = [t.video for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
     if (run / "clips.jsonl").exists():
         videos += [c.file for c in read_records(run / "clips.jsonl", Clip)]
+    if (run / "items.jsonl").exists():
+        for item in read_records(run / "items.jsonl", Item):
+            videos += [item.video, *(video for video, _ in item.clips)]
     videos += [row["video"] for rows in tasks(run).values() for row in rows]
     videos = list(dict.fromkeys(videos))
     model = load_model(config.train.model, config.train.loading())
@@ -153,6 +179,7 @@ def fill_cache(run: Path, config: RunConfig) -> None:
         store = VisualStore(model, run / "cache", run, config.train.decode_timeout)
         store.load(videos, tick, keep=False)
         store.close()
+    sys.stderr.write(f"visual cache: {store.size() / 1e9:.2f} GB in {store.folder}\n")
 
 
 def make_results(run: Path, config: RunConfig, seed: int) -> dict[str, Any]:
@@ -160,6 +187,10 @@ def make_results(run: Path, config: RunConfig, seed: int) -> dict[str, Any]:
 
     arms = [arm for arm in all_arms(config) if (run / "pairs" / arm / str(seed)).is_dir()]
     if not arms:
+        from synvita.evaluate.tasks import tasks
+
+        if not tasks(run):
+            raise ValueError(f"--run: {run} has no triplets of split 'test' and no benchmarks/; nothing to evaluate")
         raise ValueError(f"--run: {run} has no pairs/; first run: synvita train --run {run}")
     return collect(run, arms, seed, config.evaluate)
 

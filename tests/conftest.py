@@ -6,6 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 from small import SMALL
+from tiny_models import (  # noqa: F401 - fixtures
+    hf_folder,
+    languagebind_folder,
+    media,
+    model,
+    mplug_owl_folder,
+    official_folder,
+    pieces,
+    videos,
+)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)

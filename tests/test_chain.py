@@ -180,7 +180,7 @@ def test_a_wrong_flag_names_the_nearest_right_one(tmp_path, capsys):
     assert "--train.epochs: expected int, got 'abc'" in refused(
         capsys, "demo", "--run", tmp_path / "x", "--train.epochs", "abc"
     )
-    assert "unknown criterion 'best'" in refused(capsys, "demo", "--run", tmp_path / "x", "--weigh.criterion", "best")
+    assert "unknown criterion 'best'" in refused(capsys, "demo", "--run", tmp_path / "x", "--weigh.criteria", "best")
     assert "--bogus" in refused(capsys, "demo", "--run", tmp_path / "x", "--bogus")
     assert not (tmp_path / "x").exists()
 

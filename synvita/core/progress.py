@@ -6,18 +6,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-TICK = b"."
 
-
-def tick_parent() -> None:
-    """One unit of work is done: tell the process that reads our output (`ticks_of`)."""
-    sys.stdout.buffer.write(TICK)
-    sys.stdout.buffer.flush()
+def tick_parent(text: str = "") -> None:
+    """One unit of work is done: a line for the process that reads our output."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar with an ETA on a terminal; elsewhere one line at the end. Call the result once per item."""
+def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """A progress bar with an ETA on a terminal; elsewhere one line at the end.
+
+    Call the result once per item, if you like with a few words on how it goes, which stand behind the bar.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -36,11 +37,17 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
         TimeElapsedColumn(),
         TextColumn("eta"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[said]}"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(what, total=total, said="")
+
+        def tick(said: str = "") -> None:
+            bar.update(task, advance=1, **({"said": said} if said else {}))
+
         try:
-            yield lambda: bar.advance(task)
+            yield tick
+            bar.update(task, said="")
         except ValueError:
             bar.live.transient = bar.tasks[0].completed == 0  # nothing was done: the error's line says it all
             raise

@@ -156,5 +156,11 @@ class Questioner:
         text = self.render(EXPLANATION.replace("{caption}", caption))
         return self._behind(text[text.index(self.media) + len(self.media) :])[0]
 
+    def answer_ids(self, text: str) -> list[int]:
+        """Ids of a free answer and its end token, as the chat template puts them behind the prompt."""
+        prompt = self.tokens(self.before + self.head + self.tail)
+        ids = self.tokens(self.render(self._text(SENTINEL), text).replace(SENTINEL, ""))[len(prompt) :]
+        return ids[: len(ids) - ids[::-1].index(self.answers.end)]
+
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()

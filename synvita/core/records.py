@@ -54,27 +54,57 @@ def require_share(name: str, value: Any) -> None:
 class Triplet:
     """(V, t, t-): a video, a caption that is true of it and one that is not.
 
-    `video` is a path, relative to the run folder or absolute.
+    `video` is a path, relative to the run folder or absolute. `misalignment`: None if nobody knows. `explanation`:
+    what is wrong with the negative caption, in words (VideoCon's NLE), if somebody wrote it.
     """
 
     id: str
     video: str
     caption: str
     negative_caption: str
-    misalignment: Misalignment
+    misalignment: Misalignment | None = None
     split: str = "train"
+    explanation: str = ""
 
     def __post_init__(self) -> None:
         for name in ("id", "video", "caption", "negative_caption"):
             require_text(name, getattr(self, name))
         if self.caption.strip() == self.negative_caption.strip():
             raise ValueError(f"negative_caption: the same as caption ({self.caption!r}); nothing to tell apart")
-        if self.misalignment not in set(Misalignment):
+        if self.misalignment is not None and self.misalignment not in set(Misalignment):
             known = ", ".join(Misalignment)
             raise ValueError(f"misalignment: unknown type {str(self.misalignment)!r}; known: {known}")
-        object.__setattr__(self, "misalignment", Misalignment(self.misalignment))
+        if self.misalignment is not None:
+            object.__setattr__(self, "misalignment", Misalignment(self.misalignment))
         if self.split not in SPLITS:
             raise ValueError(f"split: unknown split {self.split!r}; known: {', '.join(SPLITS)}")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question about a real video with its answer, and the clips that show the opposite (the authors' tables).
+
+    `triplet`: items with the same name share their videos. `answer`: "Yes", "No", or an explanation. `other`: the
+    caption that this one is told apart from; "" where there is none. `clips`: (file, w) of each synthetic video.
+    """
+
+    id: str
+    triplet: str
+    video: str
+    caption: str
+    answer: str
+    other: str = ""
+    clips: list[tuple[str, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("id", "triplet", "video", "caption", "answer"):
+            require_text(name, getattr(self, name))
+        object.__setattr__(self, "clips", [(str(video), weight) for video, weight in self.clips])
+        for video, weight in self.clips:
+            require_text("clips", video)
+            require_share("clips: weight", weight)
+        if self.clips and (self.answer not in ("Yes", "No") or not self.other):
+            raise ValueError(f"clips: an item with clips needs the answer Yes or No and another caption, got {self}")
 
 
 @dataclass(frozen=True)

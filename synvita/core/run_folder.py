@@ -15,9 +15,18 @@ import yaml
 from synvita.core.settings import dotted
 from synvita.core.store import write_atomic
 
+# What a stage has made; until then its settings may still change.
+MADE = {
+    "world": ("triplets.jsonl",),
+    "generate": ("clips.jsonl",),
+    "weigh": ("scores.jsonl", "weights.jsonl"),
+    "train": ("adapters", "checkpoints", "pairs"),
+    "evaluate": ("pairs",),
+}
+
 
 def claim_run(run: Path, config: dict[str, Any]) -> None:
-    """Write `config.yaml`, or check that the folder's is the same.
+    """Write `config.yaml`, or check that the folder's is the same as far as stages have used it.
 
     Raises:
         ValueError: the folder belongs to another configuration (each difference as knob: there -> here), or holds
@@ -34,10 +43,12 @@ def claim_run(run: Path, config: dict[str, Any]) -> None:
         write_atomic(path, text)
         return
     there, here = dotted(yaml.safe_load(path.read_text())), dotted(yaml.safe_load(text))
-    if there != here:
-        changed = [
-            f"{k}: {there.get(k)} -> {here.get(k)}" for k in sorted({*there, *here}) if there.get(k) != here.get(k)
-        ]
+    differ = [k for k in sorted({*there, *here}) if there.get(k) != here.get(k)]
+    used = [k for k in differ if any((run / made).exists() for made in MADE.get(k.split(".")[0], ("config.yaml",)))]
+    if differ and not used:
+        write_atomic(path, text)
+    if used:
+        changed = [f"{k}: {there.get(k)} -> {here.get(k)}" for k in used]
         raise ValueError(
             f"--run: {run} belongs to another configuration ({'; '.join(changed[:5])}"
             f"{'; ...' if len(changed) > 5 else ''}); give another folder or the configuration in {path}"

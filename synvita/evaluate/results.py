@@ -150,10 +150,16 @@ def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: Evalu
     return found
 
 
+def by_difference(rows: list[ClipWeight]) -> list[ClipWeight]:
+    """Those of Eq. 4, or if there are none, of the first criterion there is."""
+    criteria = [row.criterion for row in rows]
+    return [row for row in rows if row.criterion == ("difference" if "difference" in criteria else criteria[0])]
+
+
 def weight_quality(run: Path) -> dict[str, Any]:
     """ROC-AUC of the learned weights against the simulator's truth, over all clips and per misalignment type."""
     path = run / "weights.jsonl"
-    rows = read_records(path, ClipWeight) if path.exists() else []
+    rows = by_difference(read_records(path, ClipWeight) if path.exists() else [])
     truth = {r.triplet_id: r.weight > 0.5 for r in rows if r.scorers == ["world_truth"]}
     learned = {r.triplet_id: r.weight for r in rows if r.scorers != ["world_truth"]}
     if not truth or not learned:

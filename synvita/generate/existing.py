@@ -18,7 +18,7 @@ def take_clips(run: Path, table: Path) -> dict[str, int]:
     """
     triplets = [t for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
     captions = {t.negative_caption for t in triplets}
-    clips: dict[str, Clip] = {}
+    clips: dict[tuple[str, str], Clip] = {}  # by caption and generator: a caption may have a clip of each
     aside: dict[str, str] = {}
     for where, row in read_rows(table, ("caption", "file"), "--clips"):
         path = Path(row["file"])
@@ -31,18 +31,18 @@ def take_clips(run: Path, table: Path) -> dict[str, int]:
             continue
         generator, revision = row.get("generator") or "existing", file_digest(path)
         name = clip_id(row["caption"], generator, revision, {}, 0)
-        clips[row["caption"]] = Clip(name, row["caption"], generator, revision, {}, 0, path.as_posix())
+        clips[row["caption"], generator] = Clip(name, row["caption"], generator, revision, {}, 0, path.as_posix())
     if not clips:
         raise ValueError(
             f"--clips: {table}: no clip fits a training triplet's negative caption ({len(aside)} set aside)"
         )
-    links = [
-        {"triplet_id": t.id, "clip_id": clips[t.negative_caption].clip_id}
-        for t in triplets
-        if t.negative_caption in clips
-    ]
+    of_caption: dict[str, list[str]] = {}
+    for (caption, _), clip in clips.items():
+        of_caption.setdefault(caption, []).append(clip.clip_id)
+    links = [{"triplet_id": t.id, "clip_id": name} for t in triplets for name in of_caption.get(t.negative_caption, [])]
     set_aside(run, "generate", aside)
     write_records(run / "clips.jsonl", clips.values())
     write_records(run / "clip_of_triplet.jsonl", links)
-    without = len(triplets) - len(links)
-    return {"clips": len(clips), "triplets_with_clip": len(links), "triplets_without": without, "set_aside": len(aside)}
+    served = len({link["triplet_id"] for link in links})
+    without = len(triplets) - served
+    return {"clips": len(clips), "triplets_with_clip": served, "triplets_without": without, "set_aside": len(aside)}

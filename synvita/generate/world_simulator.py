@@ -20,6 +20,8 @@ class WorldSimulator:
 
     def settings(self, triplet: Triplet) -> dict[str, Any]:
         """What a clip depends on besides caption and seed; here also which failure threatens."""
+        if triplet.misalignment is None:
+            raise ValueError(f"triplet {triplet.id}: the world simulator needs its misalignment type")
         return {"failure_rate": FAILURE[triplet.misalignment], "instead": triplet.caption}
 
     def generate(self, caption: str, settings: dict[str, Any], seed: int) -> Any:

@@ -101,6 +101,8 @@ def gallery(run: Path, triplets: list[Triplet], number: int = 12) -> list[Shown]
     if not all(path.exists() for path in needed):
         return []
     rows = read_records(run / "weights.jsonl", ClipWeight)
+    criteria = [row.criterion for row in rows]
+    rows = [row for row in rows if row.criterion == ("difference" if "difference" in criteria else criteria[0])]
     by_id = {t.id: t for t in triplets}
     learned = {r.triplet_id: r.weight for r in rows if r.scorers != [ORACLE] and r.triplet_id in by_id}
     truth = {r.triplet_id: r.weight > 0.5 for r in rows if r.scorers == [ORACLE]}

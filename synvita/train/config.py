@@ -4,25 +4,56 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from synvita.core.records import Misalignment
 from synvita.videollm.lora import Lora
 from synvita.videollm.protocol import Loading, dtype_of
+
+WEIGHTS = ("learned", "none", "oracle", "uniform")
+CRITERIA = ("difference", "hard", "product", "table", "target", "uniform")
+CHOICES = {
+    "shared_tokens": ("digit", "token"),
+    "normaliser": ("authors", "global", "weighted"),
+    "grouping": ("item", "triplet"),
+    "schedule": ("constant", "cosine", "linear"),
+    "optimizer": ("adam", "adamw"),
+    "keep": ("best", "last"),
+    "tracker": ("none", "tensorboard", "trackio", "wandb"),
+}
+
+
+def choose(knob: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{knob}: unknown {value!r}; known: {', '.join(known)}")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to use synthetic clips. `weights`: none (no clips), uniform, learned (the scorers'), oracle (the truth).
+    """One way to use synthetic clips.
 
-    `consistency_weight`: lambda of Eq. 7; 0 = without Eq. 6.
+    `weights`: none (no clips), uniform, learned (the scorers'), oracle (the truth). `consistency_weight`: lambda of
+    Eq. 7; 0 = without Eq. 6. `criterion`: of Table 4, where `weights.jsonl` has several. `synthetic_types`,
+    `generators`: restrict the synthetic part only (Tables 2 and 9); empty = all. `margin`: m of Eq. 6.
     """
 
     weights: str = "none"
     consistency_weight: float = 0.0
+    criterion: str = ""
+    synthetic_types: tuple[str, ...] = ()
+    generators: tuple[str, ...] = ()
+    margin: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.weights not in ("none", "uniform", "learned", "oracle"):
-            raise ValueError(f"--arm: unknown weights {self.weights!r}; known: learned, none, oracle, uniform")
+        choose("--arm: weights", self.weights, WEIGHTS)
+        if self.criterion:
+            choose("--arm: criterion", self.criterion, CRITERIA)
+        for name in self.synthetic_types:
+            choose("--synthetic-types", name, tuple(Misalignment))
         if self.consistency_weight and self.weights == "none":
             raise ValueError("--arm: the consistency loss needs synthetic clips, but weights are 'none'")
+        if (self.synthetic_types or self.generators) and self.weights == "none":
+            raise ValueError("--arm: synthetic_types and generators restrict synthetic clips, but weights are 'none'")
+        if self.consistency_weight < 0 or not 0 <= self.margin <= 1:
+            raise ValueError(f"--arm: consistency_weight must be >= 0 and margin in [0, 1], got {self}")
 
 
 ARMS = {
@@ -37,9 +68,19 @@ UNTRAINED = "off_the_shelf"
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """`model`, and `temporal_attention` to `device_map`: see `videollm.protocol.Loading`.
+    """How every arm is trained.
 
-    `batch`: triplets per step. `rate`: peak learning rate. `warmup`: steps. `clip`: gradient norm. `margin`: m.
+    model, and temporal_attention to training_prompt: see `videollm.protocol.Loading`.
+    batch: examples per optimiser step, over all processes and accumulated micro-batches. micro_batch: examples per
+        forward and backward pass of one process; 0 = all at once.
+    rate: peak learning rate. warmup: steps of linear rise. clip: largest gradient norm, 0 = as it is.
+    grouping: what an example is: a triplet with its clips, or one item (one caption, the authors' composition).
+    normaliser: what the answer loss is divided by: all answer tokens of the optimiser batch (global), those of the
+        micro-batch (authors), or synthetic ones counting w (weighted).
+    explanations: mix in what is wrong with a negative caption, where a triplet says it (VideoCon's NLE).
+    checkpoint_steps, checkpoint_minutes: how often a checkpoint is written; 0 = not by this clock.
+    held_out: share of the training triplets that is kept back to choose by; validate_steps: how often it is asked.
+    keep: the adapter of the best held-out AUC, or the last one.
     """
 
     model: str = "mini-video-llava"
@@ -50,28 +91,50 @@ class TrainConfig:
     dtype: str = "float32"
     device: str = "cpu"
     device_map: str | None = None
+    training_prompt: bool = False
     arms: dict[str, Arm] = field(default_factory=lambda: dict(ARMS))
     lora: Lora = field(default_factory=Lora)
     epochs: int = 4
     batch: int = 16
+    micro_batch: int = 0
+    optimizer: str = "adamw"
     rate: float = 2e-3
+    schedule: str = "cosine"
     warmup: int = 20
     weight_decay: float = 0.0
     clip: float = 1.0
-    margin: float = 0.2
     shared_tokens: str = "token"
+    normaliser: str = "global"
+    grouping: str = "triplet"
+    explanations: bool = False
+    gradient_checkpointing: bool = False
+    checkpoint_steps: int = 100
+    checkpoint_minutes: float = 10.0
+    held_out: float = 0.0
+    validate_steps: int = 0
+    keep: str = "last"
+    tracker: str = "none"
     seed: int = 0
     decode_timeout: float = 60.0
 
     def __post_init__(self) -> None:
         dtype_of(self.dtype, "--train.dtype")
-        for name in ("epochs", "batch", "rate", "clip"):
+        for name in ("epochs", "batch", "rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--train.{name}: {getattr(self, name)} is not a positive number")
-        if self.shared_tokens not in ("token", "digit"):
-            raise ValueError(f"--train.shared-tokens: unknown level {self.shared_tokens!r}; known: digit, token")
+        for name in ("micro_batch", "warmup", "weight_decay", "clip", "checkpoint_steps", "checkpoint_minutes"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--train.{name.replace('_', '-')}: {getattr(self, name)} is negative")
+        for name, known in CHOICES.items():
+            choose(f"--train.{name.replace('_', '-')}", getattr(self, name), known)
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"--train.held-out: {self.held_out} is not a share in [0, 1)")
+        if self.keep == "best" and not (self.held_out and self.validate_steps):
+            raise ValueError("--train.keep: best needs --train.held-out and --train.validate-steps to choose by")
+        if self.optimizer == "adam" and self.weight_decay:
+            raise ValueError(f"--train.weight-decay: {self.weight_decay} with adam; give --train.optimizer adamw")
 
-    def loading(self) -> Loading:
+    def loading(self, training: bool = False) -> Loading:
         """How the model is loaded, by training and by evaluation."""
         return Loading(
             self.temporal_attention,
@@ -81,4 +144,5 @@ class TrainConfig:
             tower=self.tower,
             base=self.base,
             frames=self.frames,
+            training_prompt=self.training_prompt and training,
         )

@@ -2,76 +2,174 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from synvita.core.records import Clip, ClipWeight, Triplet
+from synvita.core.records import Clip, ClipWeight, Item, Triplet
 from synvita.core.store import read_records
 from synvita.train.config import Arm
+
+OPPOSITE = {"Yes": "No", "No": "Yes"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One question about one video with its answer: "Yes", "No", or a text that explains what is wrong.
+
+    `weight`: w of Eq. 5, 1 for real videos. `other`: the caption that this one is compared with for its twin (t').
+    """
+
+    video: str
+    caption: str
+    answer: str
+    other: str = ""
+    synthetic: bool = False
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Eq. 6 for one caption: lines (by index) of the video that it is true of and of its counterpart, and w."""
+
+    aligned: int
+    counterpart: int
+    weight: float
 
 
 @dataclass(frozen=True)
 class Example:
-    """A triplet with its synthetic clip, if it has one; `weight` is w of Eq. 5 (0 without a clip)."""
+    """What shares videos and is drawn together: a triplet with its clips, or one item of the authors' tables."""
 
-    triplet_id: str
-    real_video: str
-    caption: str
-    negative_caption: str
-    synthetic_video: str | None = None
-    weight: float = 0.0
+    id: str
+    lines: tuple[Line, ...]
+    pairs: tuple[Pair, ...] = ()
+
+    @property
+    def videos(self) -> list[str]:
+        return list(dict.fromkeys(line.video for line in self.lines))
 
 
 @dataclass(frozen=True)
 class Joined:
-    """`weights_from` says in words where an arm's weights come from; `missing` counts triplets without a clip."""
+    """`weights_from` says in words where an arm's weights come from. Counts: `missing` triplets without a clip that
+    the arm would use, `clips` that it uses, `explanations`, `alone` items without a triplet (the authors' tables).
+    """
 
     examples: list[Example]
     weights_from: str
-    missing: int
+    missing: int = 0
+    clips: int = 0
+    explanations: int = 0
+    alone: int = 0
+    missing_ids: list[str] = field(default_factory=list)
 
 
-def weights_for(run: Path, arm: Arm) -> tuple[dict[str, ClipWeight], str]:
-    """Triplet id -> the weight row an arm uses, and where it comes from."""
+def items_of(triplet: Triplet, clips: list[tuple[str, float]], explanations: bool = False) -> list[Item]:
+    """(V^r, t^r, Yes) and (V^r, t^s, No), each with the clips of t^s; and, if wanted, the explanation of t^s."""
+    real, synthetic = triplet.caption, triplet.negative_caption
+    found = [
+        Item(f"{triplet.id}/yes", triplet.id, triplet.video, real, "Yes", synthetic, clips),
+        Item(f"{triplet.id}/no", triplet.id, triplet.video, synthetic, "No", real, clips),
+    ]
+    if explanations and triplet.explanation:
+        found.append(Item(f"{triplet.id}/why", triplet.id, triplet.video, synthetic, triplet.explanation))
+    return found
+
+
+def example_of(id: str, items: Iterable[Item]) -> Example:
+    """Real questions, and for each clip the same caption with the opposite answer and the pair of Eq. 6.
+
+    One item is the authors' composition (one caption, one real and one synthetic video); the items of a triplet
+    together share both videos' prefixes.
+    """
+    lines: list[Line] = []
+    pairs: list[Pair] = []
+    for item in items:
+        real = len(lines)
+        lines.append(Line(item.video, item.caption, item.answer, item.other))
+        for video, weight in item.clips:
+            lines.append(Line(video, item.caption, OPPOSITE[item.answer], item.other, True, weight))
+            clip = len(lines) - 1
+            pairs.append(Pair(real, clip, weight) if item.answer == "Yes" else Pair(clip, real, weight))
+    return Example(id, tuple(lines), tuple(pairs))
+
+
+def group(items: list[Item], grouping: str) -> list[Example]:
+    """`triplet`: items of one triplet (or, in the authors' tables, of one synthetic video) are one example."""
+    if grouping == "item":
+        return [example_of(item.id, [item]) for item in items]
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.triplet, []).append(item)
+    return [example_of(name, some) for name, some in groups.items()]
+
+
+def weights_for(run: Path, arm: Arm) -> tuple[list[ClipWeight], str]:
+    """The weight rows that an arm uses (several per triplet if it has several clips), and where they come from.
+
+    Raises:
+        ValueError: no weights of this kind, or of several kinds.
+    """
     if arm.weights == "none":
-        return {}, "none (no synthetic clips)"
+        return [], "none (no synthetic clips)"
     path = run / "weights.jsonl"
     if not path.exists():
         raise ValueError(f"--run: {run} has no weights.jsonl; run synvita weigh --run {run} first")
     rows = read_records(path, ClipWeight)
-    oracle = [row for row in rows if row.scorers == ["world_truth"]]
-    learned = [row for row in rows if row.scorers != ["world_truth"]]
-    chosen = oracle if arm.weights == "oracle" else learned
-    if not chosen:
-        raise ValueError(f"{path}: no {arm.weights} weights; run synvita weigh --run {run} again with them")
-    kinds = {(row.criterion, tuple(row.scorers)) for row in chosen}
-    if len(kinds) > 1:
+    chosen = [row for row in rows if (row.scorers == ["world_truth"]) == (arm.weights == "oracle")]
+    if arm.criterion:
+        chosen = [row for row in chosen if row.criterion == arm.criterion]
+    kinds = list(dict.fromkeys((row.criterion, tuple(row.scorers)) for row in chosen))
+    if not kinds:
+        asked = f"{arm.criterion} " if arm.criterion else ""
+        raise ValueError(f"{path}: no {arm.weights} {asked}weights; run synvita weigh --run {run} again with them")
+    if len({scorers for _, scorers in kinds}) > 1:
         raise ValueError(f"{path}: several kinds of {arm.weights} weights ({sorted(kinds)}); keep one")
-    criterion, scorers = next(iter(kinds))
-    name = "uniform (1.0)" if arm.weights == "uniform" else f"{criterion} of {' + '.join(scorers)}"
-    return {row.triplet_id: row for row in chosen}, name
+    criterion, scorers = kinds[0]
+    chosen = [row for row in chosen if row.criterion == criterion]
+    return chosen, "uniform (1.0)" if arm.weights == "uniform" else f"{criterion} of {' + '.join(scorers)}"
 
 
-def join(run: Path, arm: Arm) -> Joined:
+def join(run: Path, arm: Arm, grouping: str = "triplet", explanations: bool = False) -> Joined:
     """The examples of an arm, in the order of the triplets.
 
     Raises:
         ValueError: a weight names a clip that `clips.jsonl` lacks; no training triplets.
     """
     triplets = [t for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
-    if not triplets:
+    alone = read_records(run / "items.jsonl", Item) if (run / "items.jsonl").exists() else []
+    if not triplets and not alone:
         raise ValueError(f"{run / 'triplets.jsonl'}: no triplets of split 'train' to train on")
-    weights, weights_from = weights_for(run, arm)
-    clips = {c.clip_id: c for c in read_records(run / "clips.jsonl", Clip)} if weights else {}
-    examples, missing = [], 0
+    rows, weights_from = weights_for(run, arm) if triplets else ([], "the table's own")
+    files = {c.clip_id: c for c in read_records(run / "clips.jsonl", Clip)} if rows else {}
+    by_triplet: dict[str, list[ClipWeight]] = {}
+    for row in rows:
+        if row.clip_id not in files:
+            where = run / "weights.jsonl"
+            raise ValueError(f"{where}: triplet {row.triplet_id}: clip {row.clip_id} is not in clips.jsonl")
+        if not arm.generators or files[row.clip_id].generator in arm.generators:
+            by_triplet.setdefault(row.triplet_id, []).append(row)
+    items: list[Item] = []
+    missing = []
     for t in triplets:
-        row = weights.get(t.id)
-        if row is None:
-            missing += arm.weights != "none"
-            examples.append(Example(t.id, t.video, t.caption, t.negative_caption))
-            continue
-        if row.clip_id not in clips:
-            raise ValueError(f"{run / 'weights.jsonl'}: triplet {t.id}: clip {row.clip_id} is not in clips.jsonl")
-        weight = 1.0 if arm.weights == "uniform" else row.weight
-        examples.append(Example(t.id, t.video, t.caption, t.negative_caption, clips[row.clip_id].file, weight))
-    return Joined(examples, weights_from, missing)
+        wanted = arm.weights != "none" and (not arm.synthetic_types or t.misalignment in arm.synthetic_types)
+        mine = by_triplet.get(t.id, []) if wanted else []
+        if wanted and not mine:
+            missing.append(t.id)
+        clips = [(files[r.clip_id].file, 1.0 if arm.weights == "uniform" else r.weight) for r in mine]
+        items += items_of(t, clips, explanations)
+    for item in alone:
+        keep = arm.weights != "none"
+        clips = [(v, 1.0 if arm.weights == "uniform" else w) for v, w in item.clips] if keep else []
+        items.append(Item(item.id, item.triplet, item.video, item.caption, item.answer, item.other, clips))
+    items = [item for item in items if explanations or item.answer in OPPOSITE]
+    return Joined(
+        group(items, grouping),
+        weights_from,
+        len(missing),
+        len({video for item in items for video, _ in item.clips}),
+        sum(item.answer not in OPPOSITE for item in items),
+        len(alone),
+        missing,
+    )

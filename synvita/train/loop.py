@@ -1,4 +1,8 @@
-"""Stage 4: train one arm with one seed. The loop knows no loss; an arm is finished when its folder is there."""
+"""Stage 4: train one arm with one seed. The loop knows no loss; an arm is finished when its folder is there.
+
+One process or several (`accelerate launch`): every process knows the whole plan, takes every n-th example of a batch
+and adds its gradients to the others'. Nothing depends on how the work was split except dropout.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +10,62 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from synvita.core.provenance import seed_of
-from synvita.core.store import as_line
+from synvita.train import checkpoint
 from synvita.train.config import Arm, TrainConfig
-from synvita.train.examples import Example, join
-from synvita.train.objective import Questions, objective, prepare
+from synvita.train.examples import Example, Pair, join
+from synvita.train.objective import Counts, count, objective
+from synvita.train.parallel import Processes
+from synvita.train.prepare import Prepared, prepare
+from synvita.train.watch import Stop, Watch, area, split_held_out
 from synvita.videollm.lora import add_lora, save_lora
 from synvita.videollm.models import load_model
 from synvita.videollm.visual import VisualStore
 
+PARTS = ("loss", "real", "synthetic", "consistency")
 
-def batches(examples: list[Any], size: int, epochs: int, seed: int) -> Iterator[list[Any]]:
-    """Every example once per epoch, in an order that depends on the seed and the epoch alone."""
+
+def plan(ids: Sequence[str], size: int, epochs: int, seed: int) -> Iterator[list[int]]:
+    """Every example once per epoch, in an order that depends on the seed, the epoch and the examples' ids alone."""
     for epoch in range(epochs):
-        order = np.random.default_rng([seed_of("order", seed, epoch)]).permutation(len(examples))
+        order = sorted(range(len(ids)), key=lambda i: seed_of("order", seed, epoch, ids[i]))
         for i in range(0, len(order), size):
-            yield [examples[j] for j in order[i : i + size]]
+            yield order[i : i + size]
 
 
 def rate_at(step: int, steps: int, config: TrainConfig) -> float:
-    """Linear warm-up, then cosine to zero."""
+    """Learning rate of a step (from 0): linear warm-up, then cosine or linear to zero, or constant."""
     if step < config.warmup:
         return config.rate * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, steps - config.warmup)
-    return config.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    done = min(1.0, (step - config.warmup) / max(1, steps - config.warmup))
+    if config.schedule == "cosine":
+        return config.rate * 0.5 * (1 + math.cos(math.pi * done))
+    return config.rate * (1 - done if config.schedule == "linear" else 1)
 
 
-def usable(
-    examples: list[Example], store: VisualStore, tick: Callable[[], None]
-) -> tuple[list[Example], dict[str, str]]:
-    """The examples whose videos can be read, and {video: reason} for the others."""
-    videos = [v for e in examples for v in (e.real_video, e.synthetic_video) if v is not None]
-    failed = store.load(videos, tick)
-    return [e for e in examples if e.real_video not in failed and e.synthetic_video not in failed], failed
+def without(example: Example, failed: dict[str, str]) -> Example | None:
+    """An example without the clips that cannot be read; None if its real video cannot."""
+    if any(line.video in failed and not line.synthetic for line in example.lines):
+        return None
+    keep = [i for i, line in enumerate(example.lines) if line.video not in failed]
+    place = {old: new for new, old in enumerate(keep)}
+    pairs = [p for p in example.pairs if p.aligned in place and p.counterpart in place]
+    moved = tuple(Pair(place[p.aligned], place[p.counterpart], p.weight) for p in pairs)
+    return Example(example.id, tuple(example.lines[i] for i in keep), moved)
+
+
+def usable(examples: list[Example], store: VisualStore, processes: Processes) -> tuple[list[Example], dict[str, str]]:
+    """The examples whose videos can be read, and {video: reason} for the others; features are cached meanwhile."""
+    videos = list(dict.fromkeys(v for e in examples for v in e.videos))
+    failed = processes.merged(store.load(videos[processes.rank :: processes.number]))
+    return [kept for e in examples if (kept := without(e, failed)) is not None], failed
 
 
 def train_arm(
@@ -54,71 +74,222 @@ def train_arm(
     arm: Arm,
     config: TrainConfig,
     seed: int,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[..., None] = lambda *_: None,
 ) -> Path:
     """Train, write `adapters/<arm>/<seed>/` (peft adapter, log.jsonl, arm.json) in one rename; skip if it is there.
 
+    Goes on from the last checkpoint of `checkpoints/<arm>/<seed>/` after a kill or a SIGTERM.
+
     Raises:
-        ValueError: nothing to train on. FloatingPointError: a loss is not finite; names the batch's triplets.
+        ValueError: nothing to train on; begun with other data or settings. FloatingPointError: a loss is not finite;
+            names the batch's examples. MemoryError: not even half a micro-batch fits.
     """
     out = run / "adapters" / name / str(seed)
     if (out / "arm.json").exists():
         return out
-    joined = join(run, arm)
-    model = load_model(config.model, config.loading())
+    processes = Processes(config)
+    joined = join(run, arm, config.grouping, config.explanations)
+    model = load_model(config.model, processes.loading(config))
     store = VisualStore(model, run / "cache", run, config.decode_timeout)
-    examples, failed = usable(joined.examples, store, lambda: None)
-    store.close()
+    examples, failed = usable(joined.examples, store, processes)
     if not examples:
-        raise ValueError(f"--run: {run}: none of the {len(joined.examples)} training triplets has readable videos")
+        raise ValueError(f"--run: {run}: none of the {len(joined.examples)} training examples has readable videos")
+    examples, held_out = split_held_out(examples, config.held_out)
     torch.manual_seed(seed_of("lora", seed) % 2**63)
     wrapped = add_lora(model, config.lora)
-    trained = [p for p in wrapped.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=config.rate, weight_decay=config.weight_decay)
-    ready = [(e, prepare(model.questioner, e, config.shared_tokens)) for e in examples]
-    steps = config.epochs * math.ceil(len(ready) / config.batch)
-    wrapped.train()
-    log, started = [], time.monotonic()
-    for step, batch in enumerate(batches(ready, config.batch, config.epochs, seed)):
-        for group in optimizer.param_groups:
-            group["lr"] = rate_at(step, steps, config)
-        parts = train_step(model, store, batch, arm, config)
-        torch.nn.utils.clip_grad_norm_(trained, config.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        log.append({"step": step + 1, **{k: round(v, 6) for k, v in parts.items()}})
-        tick()
-    part = out.with_name(f".{seed}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    save_lora(wrapped, part, model.revision)
-    (part / "log.jsonl").write_text("".join(as_line(line) for line in log))
+    if config.gradient_checkpointing:
+        wrapped.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    processes.shard(model)
+    ready = [prepare(model.questioner, e, config.shared_tokens) for e in examples]
+    folder = run / "checkpoints" / name / str(seed)
+    trainer = Trainer(model, wrapped, store, ready, held_out, arm, config, seed, folder, processes)
+    started = time.monotonic()
+    trainer.run(tick)
     facts = {
         "arm": name,
         "seed": seed,
         "weights_from": joined.weights_from,
         "triplets": len(examples),
-        "with_clip": sum(e.synthetic_video is not None for e in examples),
+        "with_clip": sum(any(line.synthetic for line in e.lines) for e in examples),
+        "clips": joined.clips,
         "without_clip": joined.missing,
+        "without_clip_ids": joined.missing_ids,
+        "explanations": joined.explanations,
+        "held_out": len(held_out),
         "set_aside": [{"video": video, "reason": reason} for video, reason in failed.items()],
         "temporal_attention": model.temporal_attention,
+        "processes": processes.number,
+        "sharded": processes.sharded,
+        "best": trainer.best,
         "seconds": round(time.monotonic() - started, 1),
     }
-    (part / "arm.json").write_text(json.dumps(facts, indent=1) + "\n")
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+    trainer.finish(out, facts)
+    store.close()
     return out
 
 
-def train_step(
-    model: Any, store: VisualStore, batch: list[tuple[Example, Questions]], arm: Arm, config: TrainConfig
-) -> dict[str, float]:
-    """Forward and backward of one batch; the parts of the loss."""
-    synthetic = [e.synthetic_video for e, _ in batch if e.synthetic_video is not None]
-    media = store.media([e.real_video for e, _ in batch] + synthetic)
-    parts = objective(model, batch, media, arm.consistency_weight, config.margin)
-    if not torch.isfinite(parts["loss"]):
-        ids = ", ".join(e.triplet_id for e, _ in batch)
-        raise FloatingPointError(f"the loss is {parts['loss'].item()} on triplets {ids}; lower --train.rate")
-    parts["loss"].backward()
-    return {k: v.item() for k, v in parts.items()}
+class Trainer:
+    """The state of one training: model, optimiser, step. `run` takes it from the last checkpoint to the end."""
+
+    def __init__(
+        self,
+        model: Any,
+        wrapped: Any,
+        store: VisualStore,
+        ready: list[Prepared],
+        held_out: list[Example],
+        arm: Arm,
+        config: TrainConfig,
+        seed: int,
+        folder: Path,
+        processes: Processes,
+    ):
+        self.model, self.wrapped, self.store, self.processes = model, wrapped, store, processes
+        self.ready, self.held_out, self.arm, self.config, self.seed = ready, held_out, arm, config, seed
+        self.folder, self.step, self.best, self.halved = folder, 0, {}, False
+        self.trained = {n: p for n, p in wrapped.named_parameters() if p.requires_grad}
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(self.trained.values(), lr=config.rate, weight_decay=config.weight_decay)
+        self.steps = config.epochs * math.ceil(len(ready) / config.batch)
+        self._resume()
+
+    def _resume(self) -> None:
+        """From the last checkpoint, if there is one; what was begun with other data or settings is refused."""
+        settings = {k: v for k, v in vars(self.config).items() if k not in ("arms", "device", "device_map", "tracker")}
+        settings |= {"arm": vars(self.arm), "lora": vars(self.config.lora), "seed": self.seed}
+        settings |= {"base": self.model.revision}
+        if self.processes.first:
+            checkpoint.begin(self.folder, settings, checkpoint.data_digest(self.ready))
+        self.processes.wait()
+        state = checkpoint.load_state(self.folder)
+        if state is not None:
+            self.step, self.best = state.step, state.best
+            self.processes.put(self.trained, state.adapter)
+            self.optimizer.load_state_dict(self.processes.scattered(state.optimizer, list(self.trained.values())))
+        if self.processes.first:
+            checkpoint.cut_log(self.folder / "log.jsonl", self.step)
+
+    def save(self) -> None:
+        adapter, optimizer = self.processes.gathered(self.trained, self.optimizer.state_dict())
+        if self.processes.first:
+            checkpoint.save_state(self.folder, checkpoint.State(self.step, adapter, optimizer, self.best))
+        self.processes.wait()
+
+    def run(self, tick: Callable[..., None] = lambda *_: None) -> None:
+        """Train to the end. SIGTERM: finish the step, write a checkpoint, leave with status 143."""
+        ids = [example.id for example in self.ready]
+        with Watch(self.folder, self.config, self.processes, self.step, self.steps) as watch, Stop() as stop:
+            for _ in range(self.step):
+                tick()
+            for step, batch in enumerate(plan(ids, self.config.batch, self.config.epochs, self.seed)):
+                if step < self.step:
+                    continue
+                rate = rate_at(step, self.steps, self.config)
+                parts = self.train_step(step, [self.ready[i] for i in batch], rate)
+                self.step = step + 1
+                if self.config.validate_steps and self.step % self.config.validate_steps == 0 and self.held_out:
+                    parts["held_out_auc"] = self.validate()
+                watch.log(self.step, parts | {"rate": rate})
+                tick(" ".join(f"{name} {parts[name]:.3f}" for name in PARTS))
+                stopped = self.processes.any(stop.asked)
+                if self.step < self.steps and (stopped or self.processes.any(watch.due(self.step))):
+                    watch.sync()
+                    self.save()
+                if stopped and self.step < self.steps:
+                    raise SystemExit(143)
+
+    def train_step(self, step: int, batch: list[Prepared], rate: float) -> dict[str, float]:
+        """One optimiser step; the parts of the loss over all processes. Short of memory it halves its passes, once.
+
+        Raises:
+            FloatingPointError: the loss is not finite; names the examples. MemoryError: half is still too much.
+        """
+        self.wrapped.train()
+        try:
+            total = self._gradients(step, batch)
+        except torch.OutOfMemoryError as error:
+            size = self._pass_size(batch)
+            if size == 1 or self.halved or self.processes.number > 1:
+                raise MemoryError(
+                    f"out of memory with {size} examples at a time; lower --train.micro-batch or give "
+                    "--train.gradient-checkpointing true"
+                ) from error
+            self.halved = True
+            self.optimizer.zero_grad()
+            warnings.warn(
+                f"out of memory: from now on {self._pass_size(batch)} examples at a time, not {size}", stacklevel=2
+            )
+            return self.train_step(step, batch, rate)
+        if not math.isfinite(total["loss"]):
+            names = ", ".join(example.id for example in batch)
+            raise FloatingPointError(f"the loss is {total['loss']} on triplets {names}; lower --train.rate")
+        self.processes.reduce(self.trained.values())
+        if self.config.clip:
+            torch.nn.utils.clip_grad_norm_(list(self.trained.values()), self.config.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return total
+
+    def _pass_size(self, batch: list[Prepared]) -> int:
+        """Examples per forward and backward pass of one process."""
+        size = self.config.micro_batch or math.ceil(len(batch) / self.processes.number)
+        return math.ceil(size / 2) if self.halved else size
+
+    def _gradients(self, step: int, batch: list[Prepared]) -> dict[str, float]:
+        """Forward and backward passes of this process's share; the parts of the loss over all processes."""
+        number, rank = self.processes.number, self.processes.rank
+        micro = self.config.micro_batch or math.ceil(len(batch) / number)
+        size = self._pass_size(batch)
+        whole = count(batch, self.config.normaliser)
+        micros = sum(math.ceil(len(batch[r::number]) / micro) for r in range(number))
+        share = 1.0
+        if self.config.normaliser == "authors":  # each micro-batch by its own counts, then their mean
+            share = 1 / micros
+        passes: list[tuple[list[Prepared], Counts, float]] = []
+        mine = batch[rank::number]
+        for i in range(0, len(mine), micro):
+            some = mine[i : i + micro]
+            counts = count(some) if self.config.normaliser == "authors" else whole
+            passes += [(some[j : j + size], counts, share) for j in range(0, len(some), size)]
+        most = max(math.ceil(len(batch[r::number]) / size) for r in range(number))
+        passes += [(batch[:1], whole, 0.0)] * (most - len(passes))  # processes take as many steps as the others
+        total = dict.fromkeys(PARTS, 0.0)
+        for k, (some, counts, part) in enumerate(passes):
+            torch.manual_seed(seed_of("dropout", self.seed, step, rank, k) % 2**63)
+            videos = list(dict.fromkeys(q.video for example in some for q in example.questions if q.weight > 0))
+            media = dict(zip(videos, self.store.media(videos), strict=True))
+            parts = objective(self.model, some, media, self.arm.consistency_weight, self.arm.margin, counts)
+            (parts["loss"] * part).backward()
+            for name in PARTS:
+                total[name] += parts[name].item() * part
+        return self.processes.summed(total)
+
+    def validate(self) -> float:
+        """Entailment AUC of the held-out triplets; a better one than before has its adapter kept."""
+        self.wrapped.eval()
+        found = area(self.model, self.store, self.held_out)
+        if self.config.keep == "best" and found > self.best.get("auc", -1.0):
+            self.best = {"step": self.step, "auc": found}
+            adapter, _ = self.processes.gathered(self.trained, {})
+            if self.processes.first:
+                checkpoint.save_best(self.folder, adapter)
+        return found
+
+    def finish(self, out: Path, facts: dict[str, Any]) -> None:
+        """The adapter in peft's format, the log and the facts, in one rename; then the checkpoints may go."""
+        adapter, _ = self.processes.gathered(self.trained, {})
+        if not self.processes.first:
+            return
+        if self.config.keep == "best" and self.best:
+            adapter = checkpoint.load_best(self.folder)
+        part = out.with_name(f".{out.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        save_lora(self.wrapped, part, self.model.revision, adapter)
+        shutil.copy(self.folder / "log.jsonl", part / "log.jsonl")
+        (part / "arm.json").write_text(json.dumps(facts, indent=1) + "\n")
+        shutil.rmtree(out, ignore_errors=True)
+        part.rename(out)
+        shutil.rmtree(self.folder)

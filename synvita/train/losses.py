@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def answer_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None, tokens: int | None = None) -> Tensor:
+def answer_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None, tokens: float | None = None) -> Tensor:
     """Cross-entropy of answer tokens (the word and its end), Eq. 2; with `weights` the synthetic part, Eq. 5.
 
     A clip of weight zero still counts among the tokens, as in the authors' code, so trusting little also means

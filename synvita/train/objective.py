@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,99 +11,155 @@ from torch import Tensor
 
 from synvita.core.alignment import alignment, log_odds
 from synvita.core.packing import Segment, pack
-from synvita.core.question import Asked
-from synvita.train.examples import Example
 from synvita.train.losses import answer_loss, consistency_loss, total_loss
-from synvita.train.shared_semantics import keep_mask
+from synvita.train.prepare import Prepared, Question
 from synvita.videollm.packed import hidden_states, prefix_segment, together
 from synvita.videollm.protocol import Media
-from synvita.videollm.scoring import shared_length
 
 
 @dataclass(frozen=True)
-class Questions:
-    """Both captions of a triplet, tokenised, and the positions that their masked twins hide."""
+class Counts:
+    """What the sums are divided by: answer tokens (with `weighted`, synthetic ones count w) and pairs."""
 
-    asked: tuple[Asked, Asked]
-    hidden: tuple[list[int], list[int]]
-
-
-def prepare(questioner: Any, example: Example, level: str) -> Questions:
-    """Tokenise t^r and t^s once and find what each has that the other lacks."""
-    source, target = questioner.ask(example.caption), questioner.ask(example.negative_caption)
-    hidden = []
-    for mine, other in ((source, target), (target, source)):
-        start, stop = mine.caption
-        keep = keep_mask(mine.ids[start:stop], other.ids[slice(*other.caption)], level)
-        hidden.append([start + i for i in range(stop - start) if not keep[i]])
-    return Questions((source, target), (hidden[0], hidden[1]))
+    tokens: float
+    pairs: int
 
 
-def row_segments(model: Any, questions: Questions, media: Media, real: bool, twins: bool) -> list[Segment]:
-    """[prefix, t^r + answer, t^s + answer, twin of t^r, twin of t^s]; V^r answers Yes to t^r, V^s to t^s."""
-    answers, asked = model.questioner.answers, questions.asked
-    stop = shared_length(asked)
-    truth = (answers.yes, answers.no) if real else (answers.no, answers.yes)
-    rows = [prefix_segment(media, asked[0].ids[:stop])]
-    rows += [Segment([*a.ids[stop:], word], 0) for a, word in zip(asked, truth, strict=True)]
-    if twins:
-        for a, hidden in zip(asked, questions.hidden, strict=True):
-            rows.append(Segment(a.ids[stop:], 0, [i - stop for i in hidden]))
+def count(batch: Sequence[Prepared], normaliser: str = "global") -> Counts:
+    """Of a whole batch; clips of weight zero count, too, as in the authors' code (unless `weighted`)."""
+    tokens = 0.0
+    for example in batch:
+        for q in example.questions:
+            tokens += len(q.answer) * (q.weight if normaliser == "weighted" and q.synthetic else 1)
+    return Counts(tokens, sum(len(example.pairs) for example in batch))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One video of one example: its questions (by number in the example), and those that have a twin."""
+
+    example: int
+    video: str
+    questions: list[int]
+    twins: list[int]
+
+
+def rows_of(batch: Sequence[Prepared], consistency: bool) -> list[Row]:
+    """What must be computed. A clip of weight zero adds nothing to any loss or gradient and is left out."""
+    rows = []
+    for e, example in enumerate(batch):
+        paired = (
+            {i for p in example.pairs if p.weight > 0 for i in (p.aligned, p.counterpart)} if consistency else set()
+        )
+        by_video: dict[str, list[int]] = {}
+        for i, q in enumerate(example.questions):
+            if q.weight > 0:
+                by_video.setdefault(q.video, []).append(i)
+        rows += [Row(e, video, some, [i for i in some if i in paired]) for video, some in by_video.items()]
     return rows
+
+
+def common_start(questions: list[Question]) -> int:
+    """How many leading tokens all these questions share, none of them hidden in a twin."""
+    stop = min(min([len(q.ids) - 1, *(q.hidden or [])]) for q in questions)
+    first = questions[0].ids
+    for q in questions[1:]:
+        stop = next((i for i in range(stop) if q.ids[i] != first[i]), stop)
+    return stop
+
+
+def row_segments(media: Media, questions: list[Question], twins: list[Question]) -> list[Segment]:
+    """[prefix, question + answer ..., twin ...]; the end token of an answer is predicted, never read."""
+    stop = common_start(questions)
+    segments = [prefix_segment(media, questions[0].ids[:stop])]
+    segments += [Segment([*q.ids[stop:], *q.answer[:-1]], 0) for q in questions]
+    segments += [Segment(q.ids[stop:], 0, [i - stop for i in q.hidden or []]) for q in twins]
+    return segments
 
 
 def objective(
     model: Any,
-    batch: list[tuple[Example, Questions]],
-    media: list[Media],
+    batch: Sequence[Prepared],
+    media: Mapping[str, Media],
     consistency_weight: float = 0.0,
     margin: float = 0.2,
+    counts: Counts | None = None,
 ) -> dict[str, Tensor]:
     """Eq. 7 on a batch.
 
     Args:
-        batch: examples with their questions; those with a clip first or mixed, any order.
-        media: the real videos of the batch in order, then its synthetic ones in order.
+        media: of every video of the batch. counts: of the whole optimiser batch, if this is a part of it; parts then
+            add up to the whole batch's loss and gradient.
     Returns:
         {"loss", "real", "synthetic", "consistency"}: scalars.
     """
-    pairs = [i for i, (example, _) in enumerate(batch) if example.synthetic_video is not None]
-    twins = consistency_weight > 0 and bool(pairs)
-    questions = [q for _, q in batch] + [batch[i][1] for i in pairs]
-    built = [
-        row_segments(model, q, m, r < len(batch), twins) for r, (q, m) in enumerate(zip(questions, media, strict=True))
-    ]
+    counts = counts or count(batch)
+    rows = rows_of(batch, consistency_weight > 0)
+    picked = [[batch[row.example].questions[i] for i in row.questions] for row in rows]
+    twins = [[batch[row.example].questions[i] for i in row.twins] for row in rows]
+    shown = [media[row.video] for row in rows]
+    built = [row_segments(m, q, t) for m, q, t in zip(shown, picked, twins, strict=True)]
     packed = pack(built)
-    hidden = hidden_states(model.language, packed, model.placeholder, *together(media))
-    answers = model.questioner.answers
-    rows, columns, targets = [], [], []
-    for r, parts in enumerate(built):
-        for s in (1, 2):
-            last = packed.starts[r][s] + len(parts[s].ids) - 1
-            rows += [r, r]
-            columns += [last - 1, last]
-            targets += [parts[s].ids[-1], answers.end]
-    wanted = (
-        [(r, packed.starts[r][s] + len(built[r][s].ids) - 1) for r in range(len(built)) for s in (3, 4)]
-        if twins
-        else []
-    )
-    at_rows = torch.tensor(rows + [r for r, _ in wanted])
-    at_columns = torch.tensor(columns + [c for _, c in wanted])
-    logits = model.logits(hidden[at_rows, at_columns])
-    n, split = len(targets), 4 * len(batch)
-    target = torch.tensor(targets)
-    weight = torch.tensor([batch[i][0].weight for i in pairs])
-    real = answer_loss(logits[:split], target[:split], None, n)
-    synthetic = answer_loss(logits[split:n], target[split:], weight.repeat_interleave(4), n)
-    consistency = logits.sum() * 0
-    if twins:
-        odds = log_odds(logits, answers.yes, answers.no)
-        full = alignment(odds[0:n:2]).view(-1, 2)  # (rows, captions)
-        shared = alignment(odds[n:]).view(-1, 2)
-        r, s = torch.tensor(pairs), torch.arange(len(pairs)) + len(batch)
-        aligned = torch.cat([full[r, 0], full[s, 1]]), torch.cat([shared[r, 0], shared[s, 1]])
-        other = torch.cat([full[s, 0], full[r, 1]]), torch.cat([shared[s, 0], shared[r, 1]])
-        consistency = consistency_loss(*aligned, *other, weight.repeat(2), margin)
-    loss = total_loss(real, synthetic, consistency, consistency_weight)
-    return {"loss": loss, "real": real, "synthetic": synthetic, "consistency": consistency}
+    hidden = hidden_states(model.language, packed, model.placeholder, *together(shown))
+    wanted = Wanted()
+    for r, row in enumerate(rows):
+        ends = [start + len(segment.ids) for start, segment in zip(packed.starts[r], built[r], strict=True)]
+        for end, i in zip(ends[1:], row.questions, strict=False):
+            q = batch[row.example].questions[i]
+            wanted.answer((row.example, i), r, end - len(q.answer), q)
+        for end, i in zip(ends[1 + len(row.questions) :], row.twins, strict=True):
+            wanted.twin((row.example, i), r, end - 1)
+    at = wanted.answers_at + wanted.twins_at
+    logits = model.logits(hidden[[r for r, _ in at], [c for _, c in at]])
+    losses = answers(logits[: len(wanted.targets)], wanted, counts)
+    consistency = pairs(model, logits, batch, wanted, margin, counts) if consistency_weight else logits.sum() * 0
+    loss = total_loss(*losses, consistency, consistency_weight)
+    return {"loss": loss, "real": losses[0], "synthetic": losses[1], "consistency": consistency}
+
+
+class Wanted:
+    """The positions whose logits are needed, and what they are compared with."""
+
+    def __init__(self) -> None:
+        self.answers_at: list[tuple[int, int]] = []  # (row, column)
+        self.targets: list[int] = []
+        self.weights: list[float] = []
+        self.synthetic: list[bool] = []
+        self.twins_at: list[tuple[int, int]] = []
+        self.first: dict[tuple[int, int], int] = {}  # (example, question) -> where its answer begins in `answers_at`
+        self.twin_of: dict[tuple[int, int], int] = {}  # ... -> where its twin is in `twins_at`
+
+    def answer(self, key: tuple[int, int], row: int, column: int, q: Question) -> None:
+        self.first[key] = len(self.answers_at)
+        self.answers_at += [(row, column + j) for j in range(len(q.answer))]
+        self.targets += q.answer
+        self.weights += [q.weight] * len(q.answer)
+        self.synthetic += [q.synthetic] * len(q.answer)
+
+    def twin(self, key: tuple[int, int], row: int, column: int) -> None:
+        self.twin_of[key] = len(self.twins_at)
+        self.twins_at.append((row, column))
+
+
+def answers(logits: Tensor, wanted: Wanted, counts: Counts) -> tuple[Tensor, Tensor]:
+    """Eq. 2 and Eq. 5: (real, synthetic)."""
+    synthetic = torch.tensor(wanted.synthetic, device=logits.device)
+    target = torch.tensor(wanted.targets, device=logits.device)
+    weight = torch.tensor(wanted.weights, device=logits.device)
+    real = answer_loss(logits[~synthetic], target[~synthetic], None, counts.tokens)
+    return real, answer_loss(logits[synthetic], target[synthetic], weight[synthetic], counts.tokens)
+
+
+def pairs(
+    model: Any, logits: Tensor, batch: Sequence[Prepared], wanted: Wanted, margin: float, counts: Counts
+) -> Tensor:
+    """Eq. 6: the mean over all pairs, of which those of weight zero were not computed."""
+    odds = log_odds(logits, model.questioner.answers.yes, model.questioner.answers.no)
+    chosen = [(e, p) for e, example in enumerate(batch) for p in example.pairs if p.weight > 0]
+    columns = []
+    for side in ("aligned", "counterpart"):
+        keys = [(e, getattr(p, side)) for e, p in chosen]
+        columns.append(alignment(odds[[wanted.first[key] for key in keys]]))
+        columns.append(alignment(odds[[len(wanted.targets) + wanted.twin_of[key] for key in keys]]))
+    weights = torch.tensor([p.weight for _, p in chosen], device=logits.device)
+    return consistency_loss(*columns, weights, margin) * (len(chosen) / max(1, counts.pairs))

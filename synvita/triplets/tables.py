@@ -60,19 +60,21 @@ class _Schema:
     video: str
     negative_caption: str
     id: str | None
+    explanation: str
 
     @property
     def required(self) -> tuple[str, ...]:
-        return (self.video, "caption", self.negative_caption, "misalignment")
+        return (self.video, "caption", self.negative_caption)
 
     @property
     def used(self) -> tuple[str, ...]:
-        return (*self.required, "split") if self.id is None else (self.id, *self.required, "split")
+        optional = ("misalignment", "split", self.explanation)
+        return (*self.required, *optional) if self.id is None else (self.id, *self.required, *optional)
 
 
 SCHEMAS = (
-    _Schema("own", video="video", negative_caption="negative_caption", id="id"),
-    _Schema("VideoCon", video="videopath", negative_caption="neg_caption", id=None),
+    _Schema("own", video="video", negative_caption="negative_caption", id="id", explanation="explanation"),
+    _Schema("VideoCon", video="videopath", negative_caption="neg_caption", id=None, explanation="nle"),
 )
 
 
@@ -91,9 +93,9 @@ def read_triplets(path: Path, video_root: Path | None = None) -> Imported:
 
     Args:
         path: a .csv (UTF-8, with or without BOM), .jsonl or .parquet file in one of the two schemas: own
-            (video, caption, negative_caption, misalignment; optional id, split) or VideoCon's (videopath,
-            caption, neg_caption, misalignment; optional split). Other columns are ignored. Without an id
-            a row gets "<stem>:<row number>", without a split it is in "train".
+            (video, caption, negative_caption; optional id, misalignment, split, explanation) or VideoCon's
+            (videopath, caption, neg_caption; optional misalignment, split, nle). Other columns are ignored. Without
+            an id a row gets "<stem>:<row number>", without a split it is in "train".
         video_root: the folder that relative video paths start from and that no path may leave by its text
             (links in it are the owner's choice and are followed). Default: the table's folder; then
             absolute paths may point anywhere.
@@ -103,9 +105,9 @@ def read_triplets(path: Path, video_root: Path | None = None) -> Imported:
         FileNotFoundError: no such table.
         ValueError: an unknown suffix, a file that cannot be decoded, unknown columns, or no usable row.
     """
-    reader = _READERS.get(path.suffix.lower())
+    reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"{path}: unknown suffix {path.suffix!r}; known: {', '.join(_READERS)}")
+        raise ValueError(f"{path}: unknown suffix {path.suffix!r}; known: {', '.join(READERS)}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     columns, rows = reader(path)
@@ -226,7 +228,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[_Row]]:
     return columns, [_Row(f"{path}:row {number}", number, fields) for number, fields in enumerate(records, 1)]
 
 
-_READERS: dict[str, Callable[[Path], tuple[list[str], list[_Row]]]] = {
+READERS: dict[str, Callable[[Path], tuple[list[str], list[_Row]]]] = {
     ".csv": _read_csv,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
@@ -281,9 +283,10 @@ def _make_triplet(row: _Row, schema: _Schema, stem: str, find_video: Callable[[s
         id=_text({"id": given_id}, "id") if has_id else f"{stem}:{row.number}",
         caption=caption,
         negative_caption=negative,
-        misalignment=_misalignment(_text(row.fields, "misalignment")),
+        misalignment=_misalignment(_text(row.fields, "misalignment")) if "misalignment" in row.fields else None,
         split=_text(row.fields, "split").strip().lower() if row.fields.get("split") not in (None, "") else "train",
         video=_named(schema.video, find_video, _text(row.fields, schema.video)),
+        explanation=_text(row.fields, schema.explanation) if row.fields.get(schema.explanation) else "",
     )
 
 

@@ -161,6 +161,9 @@ class PieceQuestioner:
         stop = next(i for i in range(len(ids)) if any(i >= len(o) or o[-1 - i] != ids[-1 - i] for o in others))
         return Asked(ids, (start, max(start + 1, len(ids) - stop)))
 
+    def answer_ids(self, text: str) -> list[int]:
+        return [*self.encode(text), EOS]
+
     def explain(self, caption: str) -> list[int]:
         check_caption(caption, [])
         return self._split(self.tokens(EXPLANATION.replace("{caption}", SENTINEL), caption))[1]

@@ -50,8 +50,11 @@ def add_lora(model: Any, lora: Lora) -> Any:
     return wrapped
 
 
-def save_lora(wrapped: Any, folder: Path, base_revision: str) -> None:
-    wrapped.save_pretrained(folder, save_embedding_layers=False)  # else it asks the hub for a config
+def save_lora(wrapped: Any, folder: Path, base_revision: str, tensors: dict[str, Tensor] | None = None) -> None:
+    """peft's folder and the base's revision beside it. `tensors`: by parameter name, if not the model's own."""
+    state = None if tensors is None else {name: value.cpu() for name, value in tensors.items()}
+    # Embedding layers: else peft asks the hub for a config.
+    wrapped.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
     (folder / "base.json").write_text(json.dumps({"base_revision": base_revision}) + "\n")
 
 

@@ -25,6 +25,7 @@ class Loading:
     that a checkpoint does not hold (Video-LLaVA's tower; the language model under a pre-training projector).
     `device_map`: "auto" spreads the model over all devices (accelerate). `load_4bit`: language model in 4 bits
     (bitsandbytes). `frames`: how many frames per video, where a model leaves the choice; 0 = its own rule.
+    `training_prompt`: the one that the authors train Video-LLaVA with, which is not the one they ask it with.
     """
 
     temporal_attention: bool | None = None
@@ -35,6 +36,7 @@ class Loading:
     tower: str | None = None
     base: str | None = None
     frames: int = 0
+    training_prompt: bool = False
 
     def vision_device(self) -> str:
         """Where the small vision parts go; with a device map, the first accelerator."""
@@ -87,6 +89,8 @@ class Asker(Protocol):
     def ask(self, caption: str) -> Asked: ...
 
     def explain(self, caption: str) -> list[int]: ...
+
+    def answer_ids(self, text: str) -> list[int]: ...
 
     def decode(self, ids: list[int]) -> str: ...
 

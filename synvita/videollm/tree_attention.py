@@ -1,8 +1,9 @@
 """Attention over packed trees without a mask where none is needed: the prefix is plainly causal, the rest is not.
 
-A mask over a whole pack would have a video's 2,000 visual tokens squared in it, most of it the plain triangle that every
-kernel knows by heart. Here the prefix goes through the causal kernel, and only the questions behind it (a few hundred
-rows) get a mask. The result is that of the whole mask; what is computed in vain are the questions' looks at each other.
+A mask over a whole pack would have a video's 2,000 visual tokens squared in it, most of it the plain triangle that
+every kernel knows by heart. Here the prefix goes through the causal kernel, and only the questions behind it (a few
+hundred rows) get a mask. The result is that of the whole mask; what is computed in vain are the questions' looks at
+each other.
 """
 
 from __future__ import annotations

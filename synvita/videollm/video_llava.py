@@ -80,7 +80,7 @@ class VideoLlava(nn.Module):
         else:  # sizes and constants of the released processor are written in its code, not in a file
             base = find_checkpoint(how.base, "--base") if how.base else folder
             tokenizer = next((f for f in (folder, base) if (f / "tokenizer.model").exists()), None)
-            questioner = tokenizer and video_llava_questioner(SentencePiece(tokenizer))
+            questioner = tokenizer and video_llava_questioner(SentencePiece(tokenizer), how.training_prompt)
             preprocess = Preprocess(parts.tower.embeddings.image_size)
         return cls(parts, questioner, preprocess, how)
 

@@ -24,18 +24,22 @@ ORACLES = ("world_truth",)
 class WeighConfig:
     """`scorers`: an ensemble, scores are averaged. `models`: a checkpoint per scorer. `frames`: per clip, uniform.
 
-    `oracle`: also weigh by the simulator's truth (its clips only).
+    `criteria`: of Table 4; the first is what arms use that name none. `oracle`: also weigh by the simulator's truth
+    (its clips only).
     """
 
     scorers: tuple[str, ...] = ("llava",)
     models: dict[str, str] = field(default_factory=lambda: {"llava": "mini-llava"})
     frames: int = 4
-    criterion: str = "difference"
+    criteria: tuple[str, ...] = ("difference",)
     oracle: bool = True
     decode_timeout: float = 60.0
 
     def __post_init__(self) -> None:
-        criterion(self.criterion)
+        if not self.criteria:
+            raise ValueError("--weigh.criteria: none given; give at least one of Table 4, e.g. difference")
+        for name in self.criteria:
+            criterion(name)
         for name in self.scorers:
             if name not in SCORERS and ":" not in name:
                 raise ValueError(f"--weigh.scorers: unknown scorer {name!r}; known: {', '.join(SCORERS)}")
@@ -45,19 +49,20 @@ class WeighConfig:
             raise ValueError(f"--weigh.frames: {self.frames} is not a positive number")
 
 
-def clip_links(run: Path) -> dict[str, str]:
-    """Triplet id -> clip id."""
-    return {
-        str(fields["triplet_id"]): str(fields["clip_id"]) for _, fields in parse_lines(run / "clip_of_triplet.jsonl")
-    }
+def clip_links(run: Path) -> dict[str, list[str]]:
+    """Triplet id -> its clips, one per generator."""
+    links: dict[str, list[str]] = {}
+    for _, fields in parse_lines(run / "clip_of_triplet.jsonl"):
+        links.setdefault(str(fields["triplet_id"]), []).append(str(fields["clip_id"]))
+    return links
 
 
-def wanted(triplets: list[Triplet], links: dict[str, str]) -> dict[str, list[str]]:
+def wanted(triplets: list[Triplet], links: dict[str, list[str]]) -> dict[str, list[str]]:
     """Clip id -> the captions it must be scored with: its own and those of the real videos it stands against."""
     captions: dict[str, dict[str, None]] = {}
     for triplet in triplets:
-        if triplet.id in links:
-            captions.setdefault(links[triplet.id], {}).update({triplet.negative_caption: None, triplet.caption: None})
+        for clip in links.get(triplet.id, []):
+            captions.setdefault(clip, {}).update({triplet.negative_caption: None, triplet.caption: None})
     return {clip: list(texts) for clip, texts in captions.items()}
 
 
@@ -99,7 +104,7 @@ def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: Non
 
 
 def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
-    """`scores.jsonl` -> `weights.jsonl`: one row per triplet's clip and scorer set (ensemble, and the oracle).
+    """`scores.jsonl` -> `weights.jsonl`: a row per triplet, clip, criterion and scorer set (ensemble, and the oracle).
 
     Raises:
         ValueError: a clip that is not set aside lacks a score: named, with the command that makes it.
@@ -109,15 +114,12 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
     scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
     gone = {row["id"] for row in read_set_aside(run) if row["stage"] == "weigh"}
     groups = [list(config.scorers)] + ([["world_truth"]] if config.oracle else [])
+    usable = [(t, clip) for t in triplets for clip in links.get(t.id, []) if clip not in gone]
     rows: list[ClipWeight] = []
-    counts = {"weights": 0, "without_clip": sum(t.id not in links for t in triplets), "set_aside": 0}
-    usable = [t for t in triplets if t.id in links and links[t.id] not in gone]
-    counts["set_aside"] = len(triplets) - counts["without_clip"] - len(usable)
     for scorers in groups:
         target: list[float] = []
         source: list[float] = []
-        for triplet in usable:
-            clip = links[triplet.id]
+        for triplet, clip in usable:
             for caption, into in ((triplet.negative_caption, target), (triplet.caption, source)):
                 missing = [s for s in scorers if (clip, caption, s) not in scores]
                 if missing:
@@ -126,9 +128,11 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
                         f"run synvita weigh --run {run} again"
                     )
                 into.append(float(np.mean([scores[clip, caption, s] for s in scorers])))
-        weights = criterion(config.criterion)(target, source)
-        for triplet, weight in zip(usable, weights, strict=True):
-            rows.append(ClipWeight(triplet.id, links[triplet.id], config.criterion, scorers, round(float(weight), 7)))
+        for name in config.criteria:
+            weights = criterion(name)(target, source)
+            for (triplet, clip), weight in zip(usable, weights, strict=True):
+                rows.append(ClipWeight(triplet.id, clip, name, scorers, round(float(weight), 7)))
     write_records(run / "weights.jsonl", rows)
-    counts["weights"] = len(rows)
-    return counts
+    without = sum(t.id not in links for t in triplets)
+    aside = sum(clip in gone for t in triplets for clip in links.get(t.id, []))
+    return {"weights": len(rows), "without_clip": without, "set_aside": aside}

@@ -80,5 +80,5 @@ CRITERIA: dict[str, Criterion] = {
 def criterion(name: str) -> Criterion:
     """phi by name; ValueError lists the known ones."""
     if name not in CRITERIA:
-        raise ValueError(f"--weigh.criterion: unknown criterion {name!r}; known: {', '.join(CRITERIA)}")
+        raise ValueError(f"--weigh.criteria: unknown criterion {name!r}; known: {', '.join(CRITERIA)}")
     return CRITERIA[name]

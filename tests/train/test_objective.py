@@ -4,22 +4,32 @@ import pytest
 import torch
 from torch.nn import functional
 
+from synvita.core.records import Triplet
 from synvita.pretrain.models import save, tiny_video_llava
-from synvita.train.examples import Example
-from synvita.train.objective import objective, prepare
+from synvita.train.examples import Example, Pair, example_of, items_of
+from synvita.train.objective import Counts, count, objective, rows_of
+from synvita.train.prepare import prepare
 from synvita.train.shared_semantics import keep_mask
 from synvita.videollm.lora import Lora, add_lora
 from synvita.videollm.protocol import Media
 from synvita.videollm.video_llava import VideoLlava
 
+
+def triplet(name, caption, negative, clips=(), explanation=""):
+    record = Triplet(name, f"{name}.mp4", caption, negative, explanation=explanation)
+    return example_of(name, items_of(record, list(clips), bool(explanation)))
+
+
 EXAMPLES = [
-    Example("a", "a.mp4", "a red cross moving left then growing", "a red cross growing then moving left", "s.mp4", 0.7),
-    Example("b", "b.mp4", "two rings blinking", "two cyan rings blinking"),
-    Example("c", "c.mp4", "a small circle moving up", "a small ring moving up", "t.mp4", 0.0),
-    Example(
-        "d", "d.mp4", "a square left of a blue circle growing", "a square right of a blue circle growing", "u.mp4", 0.4
+    triplet("a", "a red cross moving left then growing", "a red cross growing then moving left", [("s.mp4", 0.7)]),
+    triplet("b", "two rings blinking", "two cyan rings blinking", explanation="the rings are red"),
+    triplet("c", "a small circle moving up", "a small ring moving up", [("t.mp4", 0.0)]),
+    triplet(
+        "d", "a square left of a blue circle growing", "a square right of a blue circle growing",
+        [("u.mp4", 0.4), ("v.mp4", 0.9)],
     ),
-]
+]  # fmt: skip
+VIDEOS = ["a.mp4", "b.mp4", "c.mp4", "d.mp4", "s.mp4", "t.mp4", "u.mp4", "v.mp4"]
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +50,10 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def media(model):
-    visual = torch.randn(7, 80, 128, generator=torch.Generator().manual_seed(0)) * 0.5
+    visual = torch.randn(len(VIDEOS), 80, 128, generator=torch.Generator().manual_seed(0)) * 0.5
     prefix = model.questioner.prefix()
-    return [Media([*prefix, *[model.placeholder] * 79], tokens) for tokens in visual]
+    ids = [*prefix, *[model.placeholder] * 79]
+    return {name: Media(ids, tokens) for name, tokens in zip(VIDEOS, visual, strict=True)}
 
 
 def forward(model, media, ids, keys):
@@ -52,73 +63,125 @@ def forward(model, media, ids, keys):
     embedded = model.language.get_input_embeddings()(ids.masked_fill(at, 0)).clone()
     embedded[at] = media.visual
     keys = torch.cat([torch.ones(1, len(media.ids), dtype=torch.long), keys], 1)
-    positions = torch.arange(ids.shape[1])[None]
-    out = model.language(inputs_embeds=embedded, attention_mask=keys, position_ids=positions, use_cache=False)
+    positions, extra = torch.arange(ids.shape[1])[None], {}
+    if media.positions is not None:
+        behind = torch.arange(ids.shape[1] - len(media.ids)) + media.positions.max() + 1
+        positions = torch.cat([media.positions, behind.expand(3, -1)], 1)[:, None]
+    if media.deep is not None:
+        extra = {"visual_pos_masks": at, "deepstack_visual_embeds": list(media.deep)}
+    out = model.language(inputs_embeds=embedded, attention_mask=keys, position_ids=positions, use_cache=False, **extra)
     return model.logits(out.last_hidden_state[0])
 
 
-def naive(model, media, weight_of_consistency, margin):
-    """One sequence at a time through the class's own forward; sums written out as in Eq. 2, 5, 6, 7."""
-    answers, ask = model.questioner.answers, model.questioner.ask
-    rows = [(e, True) for e in EXAMPLES] + [(e, False) for e in EXAMPLES if e.synthetic_video]
+def naive(model, media, examples, margin):
+    """One sequence at a time through the model's own forward; sums written out as in Eq. 2, 5, 6, 7."""
+    answers, questioner = model.questioner.answers, model.questioner
     real = synthetic = torch.tensor(0.0)
-    f = {}
-    for r, (example, is_real) in enumerate(rows):
-        for caption, other in (
-            (example.caption, example.negative_caption),
-            (example.negative_caption, example.caption),
-        ):
-            asked, against = ask(caption), ask(other)
-            yes = (caption == example.caption) == is_real
-            keep = keep_mask(asked.ids[slice(*asked.caption)], against.ids[slice(*against.caption)])
-            mask = torch.ones(1, len(asked.ids) + 1, dtype=torch.long)
-            masks = {"full": mask, "shared": mask.clone()}
-            for i, kept in enumerate(keep):
-                masks["shared"][0, asked.caption[0] + i] = int(kept)
-            word = answers.yes if yes else answers.no
-            for kind, keys in masks.items():
-                logits = forward(model, media[r], [*asked.ids, word], keys)
-                p = torch.softmax(logits[-2], -1)
-                f[r, caption, kind] = p[answers.yes] / (p[answers.yes] + p[answers.no])
-                if kind == "full":
-                    ce = functional.cross_entropy(logits[-2:], torch.tensor([word, answers.end]), reduction="sum")
-                    if is_real:
-                        real = real + ce
-                    else:
-                        synthetic = synthetic + example.weight * ce
-    tokens, pairs = 4 * len(rows), []
-    for s, (example, is_real) in enumerate(rows):
-        if is_real:
-            continue
-        r = EXAMPLES.index(example)
-        for caption, plus, minus in ((example.caption, r, s), (example.negative_caption, s, r)):
-            closer = torch.relu(margin + f[plus, caption, "shared"] - f[plus, caption, "full"])
-            farther = torch.relu(margin + f[minus, caption, "full"] - f[minus, caption, "shared"])
-            pairs.append(example.weight * (closer + farther))
-    consistency = sum(pairs) / len(pairs)
-    return real / tokens, synthetic / tokens, consistency
+    tokens, terms = 0, []
+    for example in examples:
+        f = {}
+        for i, line in enumerate(example.lines):
+            yes_no = line.answer in ("Yes", "No")
+            asked = questioner.ask(line.caption) if yes_no else None
+            ids = asked.ids if yes_no else questioner.explain(line.caption)
+            word = {"Yes": answers.yes, "No": answers.no}.get(line.answer)
+            said = [word, answers.end] if yes_no else questioner.answer_ids(line.answer)
+            keys = torch.ones(1, len(ids) + len(said) - 1, dtype=torch.long)
+            logits = forward(model, media[line.video], [*ids, *said[:-1]], keys)
+            ce = functional.cross_entropy(logits[-len(said) :], torch.tensor(said), reduction="sum")
+            tokens += len(said)
+            real, synthetic = (real, synthetic + line.weight * ce) if line.synthetic else (real + ce, synthetic)
+            if not yes_no:
+                continue
+            against = questioner.ask(line.other)
+            keep = keep_mask(ids[slice(*asked.caption)], against.ids[slice(*against.caption)])
+            hidden = keys.clone()
+            for j, kept in enumerate(keep):
+                hidden[0, asked.caption[0] + j] = int(kept)
+            twin = forward(model, media[line.video], [*ids, *said[:-1]], hidden)
+            for kind, found in (("full", logits), ("shared", twin)):
+                p = torch.softmax(found[-len(said)], -1)
+                f[i, kind] = p[answers.yes] / (p[answers.yes] + p[answers.no])
+        for i, line in enumerate(example.lines):
+            if not line.synthetic:
+                continue
+            r = next(j for j, o in enumerate(example.lines) if not o.synthetic and o.caption == line.caption)
+            plus, minus = (r, i) if line.answer == "No" else (i, r)
+            closer = torch.relu(margin + f[plus, "shared"] - f[plus, "full"])
+            farther = torch.relu(margin + f[minus, "full"] - f[minus, "shared"])
+            terms.append(line.weight * (closer + farther))
+    return real / tokens, synthetic / tokens, sum(terms) / len(terms)
+
+
+def assert_equal_gradients(ours, theirs, tolerance=1e-4):
+    largest = max(b.abs().max() for b in theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a - b).abs().max() <= tolerance * largest
 
 
 @pytest.mark.parametrize("consistency_weight", [0.0, 1.0])
-def test_losses_and_gradients_equal_separate_sequences(model, media, consistency_weight):
+@pytest.mark.parametrize("grouping", ["triplet", "item"])
+def test_losses_and_gradients_equal_separate_sequences(model, media, consistency_weight, grouping):
     trained = [p for p in model.parameters() if p.requires_grad]
-    batch = [(e, prepare(model.questioner, e, "token")) for e in EXAMPLES]
+    examples = EXAMPLES
+    if grouping == "item":
+        examples = [Example(f"{e.id}{i}", *part) for e in EXAMPLES for i, part in enumerate(split(e))]
+    batch = [prepare(model.questioner, e, "token") for e in examples]
     got = objective(model, batch, media, consistency_weight, 0.2)
     ours = torch.autograd.grad(got["loss"], trained)
-    real, synthetic, consistency = naive(model, media, consistency_weight, 0.2)
-    want = real + synthetic + consistency_weight * consistency
-    theirs = torch.autograd.grad(want, trained)
+    real, synthetic, consistency = naive(model, media, examples, 0.2)
+    theirs = torch.autograd.grad(real + synthetic + consistency_weight * consistency, trained)
     torch.testing.assert_close(got["real"], real, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(got["synthetic"], synthetic, rtol=1e-5, atol=1e-6)
     if consistency_weight:
         torch.testing.assert_close(got["consistency"], consistency, rtol=1e-5, atol=1e-6)
-        assert consistency > 0
-    for a, b in zip(ours, theirs, strict=True):
-        assert (a - b).abs().max() <= 1e-4 * b.abs().max() + 1e-9
-    assert max(float(g.abs().max()) for g in theirs) > 1e-4
+    assert_equal_gradients(ours, theirs)
+
+
+def split(example):
+    """The authors' composition: each real question with the clips that answer the opposite."""
+    for i, line in enumerate(example.lines):
+        if line.synthetic:
+            continue
+        clips = [
+            p.counterpart if p.aligned == i else p.aligned for p in example.pairs if i in (p.aligned, p.counterpart)
+        ]
+        lines = (line, *(example.lines[c] for c in clips))
+        pairs = tuple(
+            Pair(0, n, lines[n].weight) if line.answer == "Yes" else Pair(n, 0, lines[n].weight)
+            for n in range(1, len(lines))
+        )
+        yield lines, pairs
+
+
+def test_parts_of_a_batch_add_up_to_the_whole(model, media):
+    trained = [p for p in model.parameters() if p.requires_grad]
+    batch = [prepare(model.questioner, e) for e in EXAMPLES]
+    whole = objective(model, batch, media, 1.0)
+    parts = [objective(model, some, media, 1.0, 0.2, count(batch)) for some in (batch[:1], batch[1:3], batch[3:])]
+    for name in whole:
+        torch.testing.assert_close(sum(p[name] for p in parts), whole[name], rtol=1e-5, atol=1e-6)
+    ours = torch.autograd.grad(sum(p["loss"] for p in parts), trained)
+    assert_equal_gradients(ours, torch.autograd.grad(whole["loss"], trained), 1e-5)
+
+
+def test_a_clip_of_weight_zero_is_counted_but_never_computed(model, media):
+    batch = [prepare(model.questioner, EXAMPLES[2])]
+    assert [row.video for row in rows_of(batch, True)] == ["c.mp4"]
+    assert count(batch) == Counts(8, 2) and count(batch, "weighted") == Counts(4, 2)
+    without = {k: v for k, v in media.items() if k != "t.mp4"}
+    got = objective(model, batch, without, 1.0)
+    assert got["synthetic"] == 0 and got["consistency"] == 0 and torch.isfinite(got["loss"])
 
 
 def test_a_batch_without_clips_has_no_synthetic_and_no_consistency_part(model, media):
-    batch = [(EXAMPLES[1], prepare(model.questioner, EXAMPLES[1], "token"))]
-    got = objective(model, batch, media[:1], 1.0)
-    assert got["synthetic"] == 0 and got["consistency"] == 0 and got["loss"] == got["real"] > 0
+    batch = [prepare(model.questioner, EXAMPLES[1])]
+    got = objective(model, batch, media, 1.0)
+    assert got["synthetic"] == 0 and got["consistency"] == 0
+    torch.testing.assert_close(got["loss"], got["real"])
+
+
+def test_the_weighted_normaliser_divides_by_what_the_clips_count(model, media):
+    batch = [prepare(model.questioner, EXAMPLES[0])]
+    plain, weighted = (objective(model, batch, media, 0.0, 0.2, count(batch, n)) for n in ("global", "weighted"))
+    torch.testing.assert_close(weighted["real"], plain["real"] * 8 / (4 + 4 * 0.7))

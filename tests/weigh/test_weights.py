@@ -44,5 +44,5 @@ def test_different_numbers_of_scores_are_refused():
 
 
 def test_an_unknown_criterion_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"--weigh.criterion: unknown criterion 'diff'; known: uniform, target"):
+    with pytest.raises(ValueError, match=r"--weigh.criteria: unknown criterion 'diff'; known: uniform, target"):
         criterion("diff")

@@ -1,4 +1,4 @@
-"""Tiny checkpoints of the video LLMs in their official layouts, with a sentencepiece model trained here."""
+"""Fixtures: tiny checkpoints of the video LLMs in their official layouts, with a sentencepiece model trained here."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from synvita.core.video import write_video
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parent / "data"
 SENTENCES = [
     'Does this video entail the description: "a man walks his dog"?',
     'What is the misalignment between this video and the description: "two dogs run"?',

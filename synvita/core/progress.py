@@ -43,7 +43,9 @@ def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
         task = bar.add_task(what, total=total, said="")
 
         def tick(said: str = "") -> None:
-            bar.update(task, advance=1, **({"said": said} if said else {}))
+            bar.advance(task)
+            if said:
+                bar.update(task, said=said)
 
         try:
             yield tick

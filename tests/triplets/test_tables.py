@@ -302,3 +302,12 @@ def test_weird_captions_survive(texts: list[tuple[str, str]]) -> None:
             imported = read_triplets(WRITERS[kind](folder / f"t.{kind}", rows))
             assert [(t.caption, t.negative_caption) for t in imported.triplets] == texts
             assert imported.set_aside == []
+
+
+def test_a_table_without_types_and_videocons_explanations_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "t.csv").write_text(
+        "videopath,caption,neg_caption,nle\na.mp4,a dog runs,a dog sits,the dog does not sit\n"
+    )
+    (found,) = read_triplets(tmp_path / "t.csv").triplets
+    assert found.misalignment is None and found.explanation == "the dog does not sit"

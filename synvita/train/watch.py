@@ -24,7 +24,8 @@ class Watch:
     def __init__(self, folder: Path, config: TrainConfig, processes: Processes, step: int, steps: int):
         self.folder, self.config, self.processes, self.steps = folder, config, processes, steps
         self.last_step, self.last_time, self.step = step, time.monotonic(), step
-        self.tracker = open_tracker(config.tracker, folder) if processes.first else None
+        tracked = folder.parents[2] / "tracker" / folder.parent.name / folder.name  # stays when checkpoints go
+        self.tracker = open_tracker(config.tracker, tracked) if processes.first else None
 
     def __enter__(self) -> Watch:
         if self.processes.first:

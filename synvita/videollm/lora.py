@@ -26,7 +26,7 @@ class Lora:
 
     r: int = 16
     alpha: int = 16
-    dropout: float = 0.05
+    dropout: float = 0.0
     targets: tuple[str, ...] = ALL_LINEAR
 
     def __post_init__(self) -> None:

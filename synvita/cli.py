@@ -83,6 +83,21 @@ def parser() -> argparse.ArgumentParser:
 
     cli_score.add_parser(commands)
 
+    study = commands.add_parser(
+        "study",
+        help="the miniature's experiment over seeds: arms, criteria, objective, margin, lambda, misalignment",
+        description="Train and ask the arms of a study for several seeds; goes on where it was.",
+        epilog=SETTINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    study.add_argument("name", help="arms, criteria, objective, margin, lambda, misalignment; or report")
+    study.add_argument("--run", type=Path, required=True, metavar="DIR", help="the folder of all studies")
+    study.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ... (default 5)")
+    study.add_argument("--workers", type=int, default=2, help="arms at a time, one thread each (default 2)")
+    study.add_argument("--out", type=Path, metavar="FILE", help="report: where the tables go (default: DIR/results.md)")
+    study.set_defaults(call=run_study)
+
     show = commands.add_parser("config", help="print a recipe as YAML", allow_abbrev=False)
     show.add_argument("--recipe", default="mini")
     show.set_defaults(call=run_config)
@@ -116,7 +131,7 @@ def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
     config = build(RunConfig, values)
     if arguments.command not in ("demo", "triplets") and not stored.exists():
         raise ValueError(f"--run: {arguments.run} is no run folder (no config.yaml); begin with synvita triplets")
-    claim_run(arguments.run, config.as_dict())
+    claim_run(arguments.run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
     return config
 
 
@@ -277,6 +292,27 @@ def run_config(a: argparse.Namespace, flags: list[str]) -> int:
 
     config = build(RunConfig, override(recipe(a.recipe).as_dict(), flags))
     say(yaml.safe_dump(config.as_dict(), sort_keys=False).rstrip())
+    return 0
+
+
+def run_study(a: argparse.Namespace, flags: list[str]) -> int:
+    import json
+
+    from synvita import study
+    from synvita.core.settings import build, override
+    from synvita.core.store import write_atomic
+    from synvita.recipes import RunConfig, recipe
+    from synvita.report.study import render
+
+    if a.name == "report":
+        refuse(flags)
+        found = study.collect(a.run)
+    else:
+        base = build(RunConfig, override(recipe("mini").as_dict(), flags))
+        found = study.run_study(a.run, a.name, a.seeds, a.workers, base)
+    text = render(json.loads(found.read_text()))
+    write_atomic(a.out or a.run / "results.md", text)
+    say(f"study: {found}, tables in {a.out or a.run / 'results.md'}")
     return 0
 
 

@@ -61,7 +61,7 @@ def make_weights(run: Path, config: RunConfig) -> dict[str, int]:
     need(run, "clips.jsonl", "generate")
     if (run / "weights.jsonl").exists():
         return {}
-    total = count_lines(run / "clip_of_triplet.jsonl") * len(config.weigh.scorers)
+    total = count_lines(run / "clip_of_triplet.jsonl") * len({*config.weigh.scorers, *config.weigh.also})
     with only_one(run, "weigh"):
         with progress("weigh: scoring clips", total) as tick:
             score(run, config.weigh, tick)
@@ -109,8 +109,10 @@ def all_arms(config: RunConfig) -> list[str]:
     return [UNTRAINED, *config.train.arms]
 
 
-def run_arms(run: Path, config: RunConfig, seed: int, workers: int, processes: int = 1) -> None:
-    """Every arm in a process of its own, `workers` at a time; stops at the first failure.
+def run_arms(
+    run: Path, config: RunConfig, seed: int, workers: int, processes: int = 1, only: list[str] | None = None
+) -> None:
+    """Every arm (or `only` some) in a process of its own, `workers` at a time; stops at the first failure.
 
     On a CPU each has one thread. `processes`: how many train one arm together (accelerate launch).
     """
@@ -122,7 +124,8 @@ def run_arms(run: Path, config: RunConfig, seed: int, workers: int, processes: i
     if config.train.device == "cpu":
         environment["OMP_NUM_THREADS"] = "1"
     children: list[subprocess.Popen[bytes]] = []
-    slowest_first = sorted(config.train.arms, key=lambda a: -config.train.arms[a].consistency_weight)
+    cost = {name: (arm.weights != "none", arm.consistency_weight > 0) for name, arm in config.train.arms.items()}
+    slowest_first = sorted(cost, key=lambda name: cost[name], reverse=True)
 
     def one(arm: str) -> None:
         if failed:
@@ -144,7 +147,7 @@ def run_arms(run: Path, config: RunConfig, seed: int, workers: int, processes: i
             failed.append(arm)
 
     failed: list[str] = []
-    jobs = [*slowest_first, UNTRAINED]
+    jobs = [arm for arm in (*slowest_first, UNTRAINED) if only is None or arm in only]
     work = sum(arm_work(run, config, arm, seed) for arm in jobs)
     with progress(f"train + evaluate {len(jobs)} arms", work) as tick, ThreadPoolExecutor(workers) as pool:
         try:

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,12 @@ MADE = {
 }
 
 
-def claim_run(run: Path, config: dict[str, Any]) -> None:
+def claim_run(
+    run: Path, config: dict[str, Any], complete: Callable[[dict[str, Any]], dict[str, Any]] = lambda stored: stored
+) -> None:
     """Write `config.yaml`, or check that the folder's is the same as far as stages have used it.
+
+    `complete` fills in what a folder of an earlier version does not say.
 
     Raises:
         ValueError: the folder belongs to another configuration (each difference as knob: there -> here), or holds
@@ -42,7 +46,7 @@ def claim_run(run: Path, config: dict[str, Any]) -> None:
             raise ValueError(f"--run: {run} holds {sorted(others)[0]!r} but no config.yaml; give a new or empty folder")
         write_atomic(path, text)
         return
-    there, here = dotted(yaml.safe_load(path.read_text())), dotted(yaml.safe_load(text))
+    there, here = dotted(complete(yaml.safe_load(path.read_text()))), dotted(yaml.safe_load(text))
     differ = [k for k in sorted({*there, *here}) if there.get(k) != here.get(k)]
     used = [k for k in differ if any((run / made).exists() for made in MADE.get(k.split(".")[0], ("config.yaml",)))]
     if differ and not used:

@@ -156,12 +156,16 @@ def by_difference(rows: list[ClipWeight]) -> list[ClipWeight]:
     return [row for row in rows if row.criterion == ("difference" if "difference" in criteria else criteria[0])]
 
 
-def weight_quality(run: Path) -> dict[str, Any]:
-    """ROC-AUC of the learned weights against the simulator's truth, over all clips and per misalignment type."""
+def weight_quality(run: Path, scorers: list[str] | None = None) -> dict[str, Any]:
+    """ROC-AUC of the learned weights against the simulator's truth, over all clips and per misalignment type.
+
+    `scorers`: whose weights; default: the first there are (the ensemble's).
+    """
     path = run / "weights.jsonl"
     rows = by_difference(read_records(path, ClipWeight) if path.exists() else [])
     truth = {r.triplet_id: r.weight > 0.5 for r in rows if r.scorers == ["world_truth"]}
-    learned = {r.triplet_id: r.weight for r in rows if r.scorers != ["world_truth"]}
+    ensemble = next((r.scorers for r in rows if r.scorers != ["world_truth"]), None)
+    learned = {r.triplet_id: r.weight for r in rows if r.scorers == (scorers or ensemble)}
     if not truth or not learned:
         return {}
     kinds = {t.id: t.misalignment for t in read_records(run / "triplets.jsonl", Triplet)}

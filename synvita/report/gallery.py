@@ -104,7 +104,8 @@ def gallery(run: Path, triplets: list[Triplet], number: int = 12) -> list[Shown]
     criteria = [row.criterion for row in rows]
     rows = [row for row in rows if row.criterion == ("difference" if "difference" in criteria else criteria[0])]
     by_id = {t.id: t for t in triplets}
-    learned = {r.triplet_id: r.weight for r in rows if r.scorers != [ORACLE] and r.triplet_id in by_id}
+    ensemble = next((r.scorers for r in rows if r.scorers != [ORACLE]), None)
+    learned = {r.triplet_id: r.weight for r in rows if r.scorers == ensemble and r.triplet_id in by_id}
     truth = {r.triplet_id: r.weight > 0.5 for r in rows if r.scorers == [ORACLE]}
     links = {str(f["triplet_id"]): str(f["clip_id"]) for _, f in parse_lines(run / "clip_of_triplet.jsonl")}
     files = {clip.clip_id: clip.file for clip in read_records(run / "clips.jsonl", Clip)}

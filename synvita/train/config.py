@@ -31,13 +31,15 @@ class Arm:
     """One way to use synthetic clips.
 
     `weights`: none (no clips), uniform, learned (the scorers'), oracle (the truth). `consistency_weight`: lambda of
-    Eq. 7; 0 = without Eq. 6. `criterion`: of Table 4, where `weights.jsonl` has several. `synthetic_types`,
-    `generators`: restrict the synthetic part only (Tables 2 and 9); empty = all. `margin`: m of Eq. 6.
+    Eq. 7; 0 = without Eq. 6. `criterion`, `scorers`: which weights, where `weights.jsonl` has several (default: the
+    first learned ones). `synthetic_types`, `generators`: restrict the synthetic part only (Tables 2 and 9); empty =
+    all. `margin`: m of Eq. 6.
     """
 
     weights: str = "none"
     consistency_weight: float = 0.0
     criterion: str = ""
+    scorers: tuple[str, ...] = ()
     synthetic_types: tuple[str, ...] = ()
     generators: tuple[str, ...] = ()
     margin: float = 0.2

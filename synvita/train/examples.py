@@ -109,7 +109,7 @@ def weights_for(run: Path, arm: Arm) -> tuple[list[ClipWeight], str]:
     """The weight rows that an arm uses (several per triplet if it has several clips), and where they come from.
 
     Raises:
-        ValueError: no weights of this kind, or of several kinds.
+        ValueError: no weights of this kind.
     """
     if arm.weights == "none":
         return [], "none (no synthetic clips)"
@@ -120,14 +120,14 @@ def weights_for(run: Path, arm: Arm) -> tuple[list[ClipWeight], str]:
     chosen = [row for row in rows if (row.scorers == ["world_truth"]) == (arm.weights == "oracle")]
     if arm.criterion:
         chosen = [row for row in chosen if row.criterion == arm.criterion]
+    if arm.scorers:
+        chosen = [row for row in chosen if tuple(row.scorers) == arm.scorers]
     kinds = list(dict.fromkeys((row.criterion, tuple(row.scorers)) for row in chosen))
     if not kinds:
-        asked = f"{arm.criterion} " if arm.criterion else ""
+        asked = "".join(f"{word} " for word in (arm.criterion, *arm.scorers) if word)
         raise ValueError(f"{path}: no {arm.weights} {asked}weights; run synvita weigh --run {run} again with them")
-    if len({scorers for _, scorers in kinds}) > 1:
-        raise ValueError(f"{path}: several kinds of {arm.weights} weights ({sorted(kinds)}); keep one")
     criterion, scorers = kinds[0]
-    chosen = [row for row in chosen if row.criterion == criterion]
+    chosen = [row for row in chosen if (row.criterion, tuple(row.scorers)) == (criterion, scorers)]
     return chosen, "uniform (1.0)" if arm.weights == "uniform" else f"{criterion} of {' + '.join(scorers)}"
 
 

@@ -16,7 +16,7 @@ from synvita.core.store import Appender, parse_lines, read_records, write_record
 from synvita.core.video import VideoError
 from synvita.weigh.weights import criterion
 
-SCORERS = {"llava": "synvita.weigh.llava:Llava"}
+SCORERS = {"llava": "synvita.weigh.llava:Llava", "video_llm": "synvita.weigh.video_llm:VideoLLMScorer"}
 ORACLES = ("world_truth",)
 
 
@@ -24,12 +24,14 @@ ORACLES = ("world_truth",)
 class WeighConfig:
     """`scorers`: an ensemble, scores are averaged. `models`: a checkpoint per scorer. `frames`: per clip, uniform.
 
+    `also`: scorers that get weights of their own beside the ensemble's (arms name them to use them).
     `criteria`: of Table 4; the first is what arms use that name none. `oracle`: also weigh by the simulator's truth
     (its clips only).
     """
 
     scorers: tuple[str, ...] = ("llava",)
-    models: dict[str, str] = field(default_factory=lambda: {"llava": "mini-llava"})
+    also: tuple[str, ...] = ()
+    models: dict[str, str] = field(default_factory=lambda: {"llava": "mini-llava", "video_llm": "mini-video-llava"})
     frames: int = 4
     criteria: tuple[str, ...] = ("difference",)
     oracle: bool = True
@@ -40,7 +42,7 @@ class WeighConfig:
             raise ValueError("--weigh.criteria: none given; give at least one of Table 4, e.g. difference")
         for name in self.criteria:
             criterion(name)
-        for name in self.scorers:
+        for name in (*self.scorers, *self.also):
             if name not in SCORERS and ":" not in name:
                 raise ValueError(f"--weigh.scorers: unknown scorer {name!r}; known: {', '.join(SCORERS)}")
             if name in SCORERS and name not in self.models:
@@ -75,7 +77,7 @@ def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: Non
     known = {(s.clip_id, s.caption, s.scorer) for s in read_records(path, ScoredClip)} if path.exists() else set()
     todo = wanted(triplets, clip_links(run))
     with Appender(path) as out, Decoder(config.decode_timeout) as decoder:
-        for name in config.scorers:
+        for name in dict.fromkeys((*config.scorers, *config.also)):
             made = load_backend(SCORERS, name, "--weigh.scorers")
             scorer = made(config.models[name]) if name in config.models else made()  # one's own may need no checkpoint
             for clip_id, texts in todo.items():
@@ -84,7 +86,8 @@ def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: Non
                 if not missing:
                     continue
                 try:
-                    frames = decoder.sample(run / clips[clip_id].file, config.frames)
+                    path, policy = run / clips[clip_id].file, getattr(scorer, "policy", None)
+                    frames = decoder.video(path, policy) if policy else decoder.sample(path, config.frames)
                 except VideoError as error:
                     aside[clip_id] = str(error)
                     continue
@@ -113,7 +116,7 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
     links = clip_links(run)
     scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
     gone = {row["id"] for row in read_set_aside(run) if row["stage"] == "weigh"}
-    groups = [list(config.scorers)] + ([["world_truth"]] if config.oracle else [])
+    groups = [list(config.scorers), *([name] for name in config.also), *([["world_truth"]] if config.oracle else [])]
     usable = [(t, clip) for t in triplets for clip in links.get(t.id, []) if clip not in gone]
     rows: list[ClipWeight] = []
     for scorers in groups:

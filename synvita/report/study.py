@@ -1,0 +1,164 @@
+"""Studies over seeds as Markdown tables: means, spreads, paired differences with intervals and sign tests."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from synvita.report.paper import ROWS as PAPER_ROWS
+
+TASKS = {
+    "in_distribution": "in distribution",
+    "open": "open",
+    "unseen": "unseen",
+    "temporal": "temporal",
+    "retrieval_temporal": "retrieval, temporal",
+    "retrieval_events": "retrieval, events",
+    "qa": "QA",
+}
+TITLES = {
+    "arms": "The arms (Tables 1 and 3)",
+    "criteria": "Weighing criteria (Table 4)",
+    "objective": "The objective's parts (Figure 4)",
+    "scorers": "Who weighs the clips",
+    "margin": "The margin m (Table 7)",
+    "lambda": "The consistency weight lambda (Table 8)",
+    "misalignment": "Synthetic clips of one misalignment type (Tables 2 and 9)",
+}
+# Two-sided 95 % quantiles of Student's t with n - 1 degrees of freedom, for n = 2, 3, ...
+T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+Figures = dict[str, dict[str, float]]  # seed -> task -> figure
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def spread(values: list[float]) -> float:
+    """Sample standard deviation; 0 for one value."""
+    if len(values) < 2:
+        return 0.0
+    middle = mean(values)
+    return math.sqrt(sum((v - middle) ** 2 for v in values) / (len(values) - 1))
+
+
+def half_width(values: list[float]) -> float:
+    """Of the 95 % interval of the mean by Student's t; infinite for one value."""
+    n = len(values)
+    return math.inf if n < 2 else T_95[min(n - 2, len(T_95) - 1)] * spread(values) / math.sqrt(n)
+
+
+def sign_test(values: list[float]) -> float:
+    """Two-sided p of as many equal signs if each were a coin toss; zeros are left out."""
+    signs = [v > 0 for v in values if v]
+    n, k = len(signs), min(sum(signs), len(signs) - sum(signs))
+    return 1.0 if not n else min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n)
+
+
+def paired(mine: Figures, other: Figures, task: str) -> list[float]:
+    """Differences on the seeds that both have."""
+    seeds = sorted(set(mine) & set(other), key=int)
+    return [mine[s][task] - other[s][task] for s in seeds if task in mine[s] and task in other[s]]
+
+
+def row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def figure_table(rows: dict[str, str], arms: dict[str, Figures]) -> list[str]:
+    """Mean and spread over seeds per row and task, in percent."""
+    lines = [row(["", "seeds", *TASKS.values()]), row(["---"] * (len(TASKS) + 2))]
+    for label, arm in rows.items():
+        if arm not in arms:
+            continue
+        cells = []
+        for task in TASKS:
+            values = [100 * figures[task] for figures in arms[arm].values() if task in figures]
+            cells.append(f"{mean(values):.1f} ± {spread(values):.1f}" if values else "")
+        lines.append(row([label, str(len(arms[arm])), *cells]))
+    return lines
+
+
+def difference_table(rows: dict[str, str], arms: dict[str, Figures], base: str) -> list[str]:
+    """Paired differences to an arm, in points, with 95 % intervals over seeds and the sign test's p."""
+    lines = [row([f"minus `{base}`", *TASKS.values()]), row(["---"] * (len(TASKS) + 1))]
+    for label, arm in rows.items():
+        if arm == base or arm not in arms:
+            continue
+        cells = []
+        for task in TASKS:
+            values = [100 * v for v in paired(arms[arm], arms[base], task)]
+            width = half_width(values) if values else math.inf
+            shown = f" [{mean(values) - width:+.1f}, {mean(values) + width:+.1f}]" if math.isfinite(width) else ""
+            cells.append(f"{mean(values):+.1f}{shown} p={sign_test(values):.2f}" if values else "")
+        lines.append(row([label, *cells]))
+    return lines
+
+
+def type_table(arms: dict[str, Figures], names: dict[str, str]) -> list[str]:
+    """AUC per misalignment type of the test pairs."""
+    kinds = sorted({task for a in names.values() for f in arms.get(a, {}).values() for task in f if "per_type" in task})
+    lines = [row(["AUC by type", *(k.removeprefix("per_type.") for k in kinds)]), row(["---"] * (len(kinds) + 1))]
+    for label, arm in names.items():
+        if arm in arms:
+            values = [[100 * f[kind] for f in arms[arm].values() if kind in f] for kind in kinds]
+            lines.append(row([label, *(f"{mean(v):.1f} ± {spread(v):.1f}" if v else "" for v in values)]))
+    return lines
+
+
+def weight_table(quality: dict[str, Any]) -> list[str]:
+    """How well the learned weights find the right clips, and how large they are, per type, over seeds."""
+    lines: list[str] = []
+    for who in next(iter(quality.values()), {}):
+        found = [q[who] for q in quality.values() if q.get(who)]
+        lines += [row([f"weights from {who}", "right clips", "AUC of the weights", "mean weight"]), row(["---"] * 4)]
+        for kind in found[0] if found else ():
+            entries = [q[kind] for q in found if kind in q]
+            right = mean([100 * e["right"] / max(1, e["clips"]) for e in entries])
+            areas = [100 * e["auc"] for e in entries if "auc" in e]
+            weight = mean([e["mean_weight"] for e in entries])
+            lines.append(row([kind, f"{right:.0f} %", f"{mean(areas):.1f}" if areas else "", f"{weight:.2f}"]))
+        lines.append("")
+    return lines
+
+
+def paper_table() -> list[str]:
+    """The paper's Tables 1 and 3, to be read beside the arms."""
+    head = ["paper", "LLM", "Human", "Human-Hard", "SSv2-Temporal", "SSv2-Events", "ATP-Hard"]
+    lines = [row(head), row(["---"] * len(head))]
+    for r in PAPER_ROWS:
+        lines.append(row([f"{r.model} (Table {r.table}; here `{r.arm}`)", *(f"{v:.2f}" for v in r.values)]))
+    return lines
+
+
+def render(results: dict[str, Any]) -> str:
+    """The whole page; equal results give equal bytes."""
+    arms: dict[str, Figures] = results["arms"]
+    parts = [
+        "# Results over seeds",
+        "",
+        "Made by `synvita study report` from `results.json`; do not edit. Mean ± standard deviation over seeds, in",
+        "percent (AUC, mAP, accuracy). Every seed draws scenes, captions, clips, LoRA's start and the data's order",
+        "anew; the tiny checkpoints are the shipped ones. Differences are paired by seed: mean [95 % interval by",
+        "Student's t] and the sign test's p.",
+        "",
+    ]
+    for name, rows in results["studies"].items():
+        if not any(arm in arms and name in results["seconds"] for arm in rows.values()):
+            continue
+        seconds = results["seconds"][name]
+        total = sum(seconds.values())
+        parts += [f"## {TITLES[name]}", ""]
+        parts += [
+            f"    synvita study {name} --seeds {len(seconds)} --run DIR        # {total / 60:.0f} min on 2 cores",
+            "",
+        ]
+        parts += [*figure_table(rows, arms), ""]
+        for base in ("real_only", "uniform") if name == "arms" else ("real_only",):
+            if base in arms:
+                parts += [*difference_table(rows, arms, base), ""]
+        if name == "arms":
+            parts += [*type_table(arms, rows), "", *paper_table(), ""]
+        if name == "scorers":
+            parts += [*weight_table(results.get("weights", {})), *type_table(arms, rows), ""]
+    return "\n".join(parts).rstrip() + "\n"

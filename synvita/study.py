@@ -1,0 +1,170 @@
+"""The miniature's experiment over seeds: every study is a set of arms, every seed a run folder of its own.
+
+    DIR/seed-0/            a run folder: data, clips, weights, adapters and pair scores all drawn anew for this seed
+    DIR/seed-0/figures/    one file per arm: its figures on every task
+    DIR/results.json       arm x seed x task, seconds and commands: what `docs/results.md` is made from
+
+Studies share arms: what one has trained, another does not train again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from synvita import stages
+from synvita.core.records import Misalignment
+from synvita.core.store import write_atomic
+from synvita.recipes import RunConfig
+from synvita.train.config import ARMS, CRITERIA, UNTRAINED, Arm
+
+TABLE_4 = ("uniform", "target", "product", "hard", "difference")
+MARGINS = (0.2, 0.4, 0.6, 0.8)
+LAMBDAS = (0.001, 0.01, 0.1, 1.0)
+assert set(TABLE_4) < set(CRITERIA)
+
+
+def all_arms() -> dict[str, Arm]:
+    """Every arm of every study by name; equal arms have one name."""
+    found = dict(ARMS)
+    for criterion in TABLE_4[1:-1]:  # uniform and difference are `uniform`, `weighted`, `weighted_oracle`
+        found[f"learned_{criterion}"] = Arm("learned", criterion=criterion)
+        found[f"oracle_{criterion}"] = Arm("oracle", criterion=criterion)
+    found["synvita_oracle"] = Arm("oracle", 1.0)
+    found["weighted_video"] = Arm("learned", scorers=("video_llm",))
+    found["synvita_video"] = Arm("learned", 1.0, scorers=("video_llm",))
+    found |= {f"margin_{m}": Arm("learned", 1.0, margin=m) for m in MARGINS[1:]}
+    found |= {f"lambda_{weight}": Arm("learned", weight) for weight in LAMBDAS[:-1]}
+    for kind in Misalignment:
+        found[f"uniform_{kind}"] = Arm("uniform", synthetic_types=(str(kind),))
+        found[f"weighted_{kind}"] = Arm("learned", synthetic_types=(str(kind),))
+    return found
+
+
+def studies() -> dict[str, dict[str, str]]:
+    """Study -> {row of its table: arm}."""
+    kinds = [str(kind) for kind in Misalignment]
+    return {
+        "arms": {name: name for name in (UNTRAINED, *ARMS)},
+        "criteria": {
+            "uniform": "uniform",
+            **{f"{c}, learned": f"learned_{c}" for c in TABLE_4[1:-1]},
+            "difference, learned": "weighted",
+            **{f"{c}, oracle": f"oracle_{c}" for c in TABLE_4[1:-1]},
+            "difference, oracle": "weighted_oracle",
+        },
+        "objective": {
+            "language-model loss on all clips": "uniform",
+            "+ weights": "weighted",
+            "+ consistency": "synvita",
+            "+ weights (oracle)": "weighted_oracle",
+            "+ consistency (oracle)": "synvita_oracle",
+        },
+        "scorers": {
+            "single frames": "weighted",
+            "the whole video": "weighted_video",
+            "the truth": "weighted_oracle",
+            "single frames, + consistency": "synvita",
+            "the whole video, + consistency": "synvita_video",
+            "the truth, + consistency": "synvita_oracle",
+        },
+        "margin": {"0.2": "synvita", **{str(m): f"margin_{m}" for m in MARGINS[1:]}},
+        "lambda": {**{str(weight): f"lambda_{weight}" for weight in LAMBDAS[:-1]}, "1.0": "synvita"},
+        "misalignment": {
+            "real_only": "real_only",
+            **{f"{kind}, uniform": f"uniform_{kind}" for kind in kinds},
+            **{f"{kind}, weighted": f"weighted_{kind}" for kind in kinds},
+        },
+    }
+
+
+def config_of(base: RunConfig, seed: int) -> RunConfig:
+    """A recipe with everything re-drawn: scenes and captions, clips, LoRA's start, the order of the data."""
+    if base.world is None:
+        raise ValueError("study: needs the miniature's world (recipe mini)")
+    world = replace(base.world, seed=seed)
+    weigh = replace(base.weigh, criteria=("difference", *TABLE_4[:-1]), also=("video_llm",))
+    train = replace(base.train, seed=seed, arms=all_arms())
+    return replace(base, world=world, generate=replace(base.generate, seed=seed), weigh=weigh, train=train)
+
+
+def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig) -> Path:
+    """Train and ask the arms of one study for seeds 0, 1, ...; returns `results.json`, with all that is there so far.
+
+    Resumable: what is finished is kept, per arm and seed.
+    """
+    from synvita.core.run_folder import claim_run, only_one
+
+    known = studies()
+    if name not in known:
+        raise ValueError(f"study: unknown {name!r}; known: {', '.join(known)}")
+    if seeds < 1:
+        raise ValueError(f"--seeds: {seeds} is not a positive number")
+    arms = list(dict.fromkeys(known[name].values()))
+    with only_one(folder, "study"):
+        for seed in range(seeds):
+            started, run, config = time.monotonic(), folder / f"seed-{seed}", config_of(base, seed)
+            missing = [arm for arm in arms if not (run / "figures" / f"{arm}.json").exists()]
+            if not missing:
+                continue
+            claim_run(run, config.as_dict())
+            stages.make_triplets(run, config)
+            stages.make_clips(run, config)
+            stages.make_weights(run, config)
+            stages.run_arms(run, config, seed, workers, only=missing)
+            for arm in missing:
+                write_figures(run, arm, seed, config)
+            note_seconds(folder, name, seed, time.monotonic() - started)
+            collect(folder)
+    return collect(folder)
+
+
+def write_figures(run: Path, arm: str, seed: int, config: RunConfig) -> None:
+    """One arm's figures with what they are of; fractions, intervals over videos."""
+    from synvita.evaluate.results import arm_results, read_pairs
+
+    found = arm_results(read_pairs(run / "pairs" / arm / str(seed)), config.evaluate)
+    write_atomic(run / "figures" / f"{arm}.json", json.dumps(found, indent=1) + "\n")
+
+
+def note_seconds(folder: Path, name: str, seed: int, seconds: float) -> None:
+    path = folder / "seconds.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    known.setdefault(name, {})[str(seed)] = round(known.get(name, {}).get(str(seed), 0) + seconds)
+    write_atomic(path, json.dumps(known, indent=1) + "\n")
+
+
+def collect(folder: Path) -> Path:
+    """All figures of all seeds into `results.json`."""
+    arms: dict[str, dict[str, dict[str, float]]] = {}
+    quality: dict[str, Any] = {}
+    for run in sorted(folder.glob("seed-*")):
+        seed = run.name.removeprefix("seed-")
+        for path in sorted((run / "figures").glob("*.json")):
+            arms.setdefault(path.stem, {})[seed] = flat(json.loads(path.read_text()))
+        if (run / "weights.jsonl").exists():
+            from synvita.evaluate.results import weight_quality
+
+            quality[seed] = {
+                "single frames": weight_quality(run),
+                "the whole video": weight_quality(run, ["video_llm"]),
+            }
+    seconds = json.loads((folder / "seconds.json").read_text()) if (folder / "seconds.json").exists() else {}
+    out = {"studies": studies(), "seconds": seconds, "arms": dict(sorted(arms.items())), "weights": quality}
+    write_atomic(folder / "results.json", json.dumps(out, indent=1) + "\n")
+    return folder / "results.json"
+
+
+def flat(figures: dict[str, Any]) -> dict[str, float]:
+    """Task -> its one figure (AUC, mAP or accuracy), rounded to what is meant."""
+    found: dict[str, float] = {}
+    for name, entry in figures.items():
+        if name == "per_type":
+            found |= {f"per_type.{kind}": round(value["auc"], 5) for kind, value in entry.items()}
+            continue
+        key = next(k for k in ("auc", "map", "accuracy") if k in entry)
+        found[name] = round(entry[key], 5)
+    return found

@@ -1,0 +1,70 @@
+"""Studies over seeds: resumable, re-drawn per seed, and rendered the same from the same results."""
+
+import json
+from pathlib import Path
+
+import pytest
+from scipy import stats
+from small import SMALL
+
+from synvita import study
+from synvita.cli import main
+from synvita.report.study import half_width, mean, paired, render, sign_test, spread
+
+DOCS = Path(__file__).parent.parent / "docs"
+TINY = [*SMALL, "--world.triplets", "14", "--world.test", "14", "--world.test-open", "14"]
+
+
+def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
+    few = {"arms": {"off_the_shelf": "off_the_shelf", "real_only": "real_only", "uniform": "uniform"}}
+    monkeypatch.setattr(study, "studies", lambda: few)
+    command = ["study", "arms", "--run", str(tmp_path), *TINY]
+    assert main([*command, "--seeds", "1"]) == 0
+    first = (tmp_path / "seed-0" / "figures" / "uniform.json").stat().st_mtime_ns
+    assert main([*command, "--seeds", "2"]) == 0
+    assert (tmp_path / "seed-0" / "figures" / "uniform.json").stat().st_mtime_ns == first  # kept
+    triplets = [(tmp_path / f"seed-{s}" / "triplets.jsonl").read_text() for s in (0, 1)]
+    clips = [(tmp_path / f"seed-{s}" / "clips.jsonl").read_text() for s in (0, 1)]
+    assert triplets[0] != triplets[1] and clips[0] != clips[1]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {arm: sorted(seeds) for arm, seeds in results["arms"].items()} == {arm: ["0", "1"] for arm in few["arms"]}
+    assert {"in_distribution", "open", "qa", "retrieval_temporal"} <= results["arms"]["uniform"]["0"].keys()
+    text = (tmp_path / "results.md").read_text()
+    assert "synvita study arms --seeds 2 --run DIR" in text and "| uniform | 2 |" in text
+    assert text == render(results)
+    capsys.readouterr()
+    assert main(["study", "ablation", "--run", str(tmp_path)]) == 2
+    assert "study: unknown 'ablation'; known: arms" in capsys.readouterr().err
+
+
+def test_the_studies_are_the_papers_tables_and_name_known_arms():
+    known = study.all_arms()
+    for name, rows in study.studies().items():
+        assert all(arm in known or arm == "off_the_shelf" for arm in rows.values()), name
+    assert [known[a].margin for a in study.studies()["margin"].values()] == [0.2, 0.4, 0.6, 0.8]
+    assert [known[a].consistency_weight for a in study.studies()["lambda"].values()] == [0.001, 0.01, 0.1, 1.0]
+    criteria = {known[a].criterion for a in study.studies()["criteria"].values()}
+    assert criteria == {"", "target", "product", "hard"}
+    assert len(set(map(str, known.values()))) == len(known)  # equal arms are not trained twice
+
+
+VALUES = [0.9, -0.3, 1.4, 0.2, 0.8]
+
+
+def test_spread_interval_and_sign_test_are_the_textbooks():
+    low, high = stats.t.interval(0.95, len(VALUES) - 1, mean(VALUES), stats.sem(VALUES))
+    assert half_width(VALUES) == pytest.approx((high - low) / 2, rel=1e-3)
+    assert spread(VALUES) == pytest.approx(stats.tstd(VALUES))
+    assert sign_test(VALUES) == pytest.approx(stats.binomtest(4, 5).pvalue)
+    assert sign_test([1, 1, 1, 1, 1]) == pytest.approx(0.0625) and sign_test([0.0]) == 1.0
+    assert spread([1.0]) == 0 and half_width([1.0]) == float("inf")
+
+
+def test_differences_are_taken_seed_by_seed():
+    mine, other = {"0": {"open": 0.8}, "1": {"open": 0.9}, "2": {"open": 1.0}}, {"1": {"open": 0.5}, "0": {"open": 0.7}}
+    assert paired(mine, other, "open") == pytest.approx([0.1, 0.4])
+
+
+@pytest.mark.skipif(not (DOCS / "results.json").exists(), reason="no study was committed yet")
+def test_the_committed_tables_are_those_of_the_committed_results():
+    assert (DOCS / "results.md").read_text() == render(json.loads((DOCS / "results.json").read_text()))

@@ -1,0 +1,58 @@
+"""A video LLM as a scorer of clips, beside the ensemble."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from synvita.core.records import ClipWeight, ScoredClip
+from synvita.core.store import read_records
+from synvita.core.video import sample_video, write_video
+from synvita.train.config import Arm
+from synvita.train.examples import weights_for
+from synvita.weigh.stage import WeighConfig, score, weigh
+from synvita.weigh.video_llm import VideoLLMScorer
+
+CAPTIONS = ["a red ring moving left", "a blue cross", "two rings then a cross"]
+
+
+def test_scores_are_the_probability_of_yes_and_its_end_in_one_plain_pass(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8)
+    write_video(tmp_path / "a.mp4", frames, 8)
+    scorer = VideoLLMScorer("mini-video-llava")
+    video = sample_video(tmp_path / "a.mp4", scorer.policy)
+    model, answers = scorer.model, scorer.model.questioner.answers
+    media = model.media([model.look(video)])[0]
+    want = []
+    for caption in CAPTIONS:
+        ids = torch.tensor([[*media.ids, *model.questioner.ask(caption).ids, answers.yes]])
+        embedded = model.language.get_input_embeddings()(ids)
+        embedded[ids == model.placeholder] = media.visual
+        with torch.no_grad():
+            states = model.language(inputs_embeds=embedded, use_cache=False).last_hidden_state[0, -2:]
+        logs = torch.log_softmax(model.logits(states), -1)
+        want.append(float(((logs[0, answers.yes] + logs[1, answers.end]) / 2).exp()))
+    np.testing.assert_allclose(scorer.score(video, CAPTIONS), want, atol=1e-5)
+
+
+def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("triplets.jsonl", "clips.jsonl", "clip_of_triplet.jsonl", "scores.jsonl"):
+        (run / name).write_bytes((small_run / name).read_bytes())
+    (run / "clips").symlink_to(small_run / "clips")
+    config = WeighConfig(also=("video_llm",), criteria=("difference", "product"))
+    score(run, config)
+    assert {s.scorer for s in read_records(run / "scores.jsonl", ScoredClip)} == {"llava", "video_llm", "world_truth"}
+    weigh(run, config)
+    rows = read_records(run / "weights.jsonl", ClipWeight)
+    assert {(r.criterion, *r.scorers) for r in rows} == {
+        (c, s) for c in ("difference", "product") for s in ("llava", "video_llm", "world_truth")
+    }
+    assert weights_for(run, Arm("learned"))[1] == "difference of llava"
+    assert weights_for(run, Arm("learned", scorers=("video_llm",)))[1] == "difference of video_llm"
+    assert weights_for(run, Arm("oracle", criterion="product"))[1] == "product of world_truth"
+    with pytest.raises(ValueError, match="no learned hard weights; run synvita weigh"):
+        weights_for(run, Arm("learned", criterion="hard"))
+    assert json.dumps([r.weight for r in rows])  # finite

@@ -51,3 +51,54 @@ SCORE_DIFFERENCES: dict[str, float] = {
     "hallucination": -0.05,
     "flip": -0.03,
 }
+
+# Per study of `synvita study`: (table, rows in the order of COLUMNS; three values: entailment only). mPLUG-Owl 7B.
+STUDIES: dict[str, tuple[str, tuple[tuple[str, tuple[float, ...]], ...]]] = {
+    "arms": (
+        "Tables 1 and 3",
+        tuple((f"{r.model} (here `{r.arm}`)", r.values) for r in ROWS),
+    ),
+    "criteria": (
+        "Table 4",
+        (
+            ("uniform", (83.95, 76.91, 75.05, 12.54, 8.48, 36.23)),
+            ("target", (84.87, 76.46, 74.12, 13.43, 9.40, 35.95)),
+            ("product", (85.57, 76.79, 74.11, 15.52, 10.74, 36.06)),
+            ("hard", (84.88, 76.79, 73.17, 14.17, 10.38, 37.15)),
+            ("difference", (86.45, 77.48, 74.54, 17.32, 12.54, 37.31)),
+        ),
+    ),
+    "margin": (
+        "Table 7",
+        (
+            ("0.2", (86.14, 77.25, 73.95)),
+            ("0.4", (86.04, 77.39, 73.71)),
+            ("0.6", (86.03, 77.17, 73.72)),
+            ("0.8", (85.99, 76.78, 73.39)),
+        ),
+    ),
+    "lambda": (
+        "Table 8; the text that we have lost the first three labels, the order is the table's",
+        (
+            ("0.001?", (86.45, 77.48, 74.53)),
+            ("0.01?", (86.45, 77.48, 74.54)),
+            ("0.1?", (86.40, 77.34, 74.29)),
+            ("1.0", (86.14, 77.25, 73.95)),
+        ),
+    ),
+    "misalignment": (
+        "Tables 2 and 9",
+        (
+            ("none (VideoCon)", (88.39, 77.16, 74.76, 13.00, 10.37, 35.46)),
+            ("object", (86.28, 77.36, 74.15, 14.54, 11.54, 35.48)),
+            ("action", (86.10, 77.43, 74.83, 15.04, 10.66, 36.28)),
+            ("attribute", (86.51, 77.61, 75.50, 13.67, 11.47, 35.25)),
+            ("count", (86.10, 77.66, 75.27, 14.27, 10.97, 36.16)),
+            ("relation", (86.22, 77.46, 74.59, 14.99, 11.38, 34.65)),
+            ("hallucination", (85.46, 76.55, 74.77, 13.89, 10.14, 36.37)),
+            ("flip", (85.69, 76.04, 73.53, 14.94, 10.73, 36.06)),
+            ("action, SynViTA", (85.80, 77.86, 74.96, 15.41, 11.66, 37.62)),
+            ("hallucination, SynViTA", (86.45, 77.03, 74.74, 14.89, 11.00, 36.42)),
+        ),
+    ),
+}

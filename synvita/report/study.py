@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from synvita.report.paper import ROWS as PAPER_ROWS
+from synvita.report import paper
 
 TASKS = {
     "in_distribution": "in distribution",
@@ -122,13 +122,14 @@ def weight_table(quality: dict[str, Any]) -> list[str]:
     return lines
 
 
-def paper_table() -> list[str]:
-    """The paper's Tables 1 and 3, to be read beside the arms."""
-    head = ["paper", "LLM", "Human", "Human-Hard", "SSv2-Temporal", "SSv2-Events", "ATP-Hard"]
-    lines = [row(head), row(["---"] * len(head))]
-    for r in PAPER_ROWS:
-        lines.append(row([f"{r.model} (Table {r.table}; here `{r.arm}`)", *(f"{v:.2f}" for v in r.values)]))
-    return lines
+def paper_table(study: str) -> list[str]:
+    """What the paper has for the same question, on its own tasks and at full size: compare orders, not values."""
+    if study not in paper.STUDIES:
+        return []
+    source, rows = paper.STUDIES[study]
+    names = [name for name, _ in paper.COLUMNS][: len(rows[0][1])]
+    lines = [f"The paper's ({source}):", "", row(["", *names]), row(["---"] * (len(names) + 1))]
+    return [*lines, *(row([label, *(f"{v:.2f}" for v in values)]) for label, values in rows), ""]
 
 
 def render(results: dict[str, Any]) -> str:
@@ -158,7 +159,8 @@ def render(results: dict[str, Any]) -> str:
             if base in arms:
                 parts += [*difference_table(rows, arms, base), ""]
         if name == "arms":
-            parts += [*type_table(arms, rows), "", *paper_table(), ""]
+            parts += [*type_table(arms, rows), ""]
         if name == "scorers":
             parts += [*weight_table(results.get("weights", {})), *type_table(arms, rows), ""]
+        parts += paper_table(name)
     return "\n".join(parts).rstrip() + "\n"

@@ -68,3 +68,14 @@ def test_the_papers_recipe_trains_on_triplets_with_clips_and_weights(folder, off
     assert "synvita" in said and "off_the_shelf" in said
     model_facts = json.loads((run / "pairs" / "synvita" / "0" / "model.json").read_text())
     assert model_facts["temporal_attention"] is True
+
+
+def test_several_processes_train_one_arm_by_one_command_and_end_with_it(folder, mplug_owl_folder):
+    run = folder / "run"
+    assert (
+        main(["triplets", "import", str(folder / "train.csv"), "--run", str(run), "--recipe", "authors_mplug_owl"]) == 0
+    )
+    model = ["--train.model", str(mplug_owl_folder), "--train.batch", "2", "--train.micro-batch", "1"]
+    assert main(["train", "--run", str(run), *HERE, *model, "--processes", "2", "--workers", "1"]) == 0
+    facts = json.loads((run / "adapters" / "synvita" / "0" / "arm.json").read_text())
+    assert facts["processes"] == 2

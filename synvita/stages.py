@@ -102,7 +102,8 @@ def train_and_evaluate(
         train_arm(run, arm, config.train.arms[arm], config.train, seed, tick)
     if int(os.environ.get("RANK", "0")):  # several processes train, one asks
         return
-    evaluate_arm(run, arm, seed, config.train.model, config.train.loading(), config.evaluate, tick)
+    train = config.train
+    evaluate_arm(run, arm, seed, train.model, train.loading(), config.evaluate, tick, train.cache_gb)
 
 
 def all_arms(config: RunConfig) -> list[str]:
@@ -179,10 +180,10 @@ def fill_cache(run: Path, config: RunConfig) -> None:
     videos = list(dict.fromkeys(videos))
     model = load_model(config.train.model, config.train.loading())
     with only_one(run, "cache"), progress("visual features, once per video", len(videos)) as tick:
-        store = VisualStore(model, run / "cache", run, config.train.decode_timeout)
+        store = VisualStore(model, run / "cache", run, config.train.decode_timeout, config.train.cache_gb)
         store.load(videos, tick, keep=False)
         store.close()
-    sys.stderr.write(f"visual cache: {store.size() / 1e9:.2f} GB in {store.folder}\n")
+    sys.stderr.write(f"visual cache: {store.size() / 1e9:.2f} of {config.train.cache_gb:g} GB in {store.folder}\n")
 
 
 def make_results(run: Path, config: RunConfig, seed: int) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def evaluate_arm(
     how: Loading,
     config: EvaluateConfig,
     tick: Callable[[], None] = lambda: None,
+    cache_gb: float = 100.0,
 ) -> Path:
     """Write `pairs/<arm>/<seed>/<task>.jsonl`: every pair with its fp32 log-odds; skip tasks that are there.
 
@@ -75,7 +76,7 @@ def evaluate_arm(
         return out
     adapter = None if arm == "off_the_shelf" else run / "adapters" / arm / str(seed)
     model = load_model(model_name, how, adapter)
-    store = VisualStore(model, run / "cache", run, config.decode_timeout)
+    store = VisualStore(model, run / "cache", run, config.decode_timeout, cache_gb)
     said = {"model": model_name, "revision": model.revision, "temporal_attention": model.temporal_attention}
     write_atomic(out / "model.json", json.dumps(said) + "\n")
     for name, rows in todo.items():

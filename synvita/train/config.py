@@ -82,6 +82,7 @@ class TrainConfig:
     explanations: mix in what is wrong with a negative caption, where a triplet says it (VideoCon's NLE).
     checkpoint_steps, checkpoint_minutes: how often a checkpoint is written; 0 = not by this clock.
     held_out: share of the training triplets that is kept back to choose by; validate_steps: how often it is asked.
+    cache_gb: most that a run's visual features may take on disk; those not read for longest go first.
     keep: the adapter of the best held-out AUC, or the last one.
     """
 
@@ -117,6 +118,7 @@ class TrainConfig:
     keep: str = "last"
     tracker: str = "none"
     seed: int = 0
+    cache_gb: float = 100.0
     decode_timeout: float = 60.0
 
     def __post_init__(self) -> None:

@@ -29,6 +29,17 @@ from synvita.videollm.lora import add_lora, save_lora
 from synvita.videollm.models import load_model
 from synvita.videollm.visual import VisualStore
 
+# What may change between a kill and a resume: it moves no number.
+FREE = (
+    "arms",
+    "device",
+    "device_map",
+    "tracker",
+    "cache_gb",
+    "decode_timeout",
+    "checkpoint_steps",
+    "checkpoint_minutes",
+)
 PARTS = ("loss", "real", "synthetic", "consistency")
 
 
@@ -90,7 +101,7 @@ def train_arm(
     processes = Processes(config)
     joined = join(run, arm, config.grouping, config.explanations)
     model = load_model(config.model, processes.loading(config))
-    store = VisualStore(model, run / "cache", run, config.decode_timeout)
+    store = VisualStore(model, run / "cache", run, config.decode_timeout, config.cache_gb)
     examples, failed = usable(joined.examples, store, processes)
     if not examples:
         raise ValueError(f"--run: {run}: none of the {len(joined.examples)} training examples has readable videos")
@@ -155,7 +166,7 @@ class Trainer:
 
     def _resume(self) -> None:
         """From the last checkpoint, if there is one; what was begun with other data or settings is refused."""
-        settings = {k: v for k, v in vars(self.config).items() if k not in ("arms", "device", "device_map", "tracker")}
+        settings = {k: v for k, v in vars(self.config).items() if k not in FREE}
         settings |= {"arm": vars(self.arm), "lora": vars(self.config.lora), "seed": self.seed}
         settings |= {"base": self.model.revision}
         if self.processes.first:

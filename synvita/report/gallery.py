@@ -1,32 +1,27 @@
-"""A dozen clips of a run, chosen by a fixed rule, so that nobody can pick the pretty ones."""
+"""Synthetic clips of a run, chosen by a fixed rule, so that nobody can pick the pretty ones."""
 
 from __future__ import annotations
 
-import base64
 import difflib
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from synvita.core.records import Clip, ClipWeight, Misalignment, ScoredClip, Triplet
 from synvita.core.store import parse_lines, read_records
+from synvita.report.embedded import Album, Video
 
 ORACLE = "world_truth"
-MAX_BYTES = 2_000_000  # of one embedded video; a dozen pairs then stay below about 64 MB of page
+UNKNOWN = "unknown"
 Words = list[tuple[str, bool]]  # (a run of words, whether the other caption lacks them)
 
 
 @dataclass(frozen=True)
-class Video:
-    """A video of the page: `data` is a data: URI, or empty, and then `reason` says why."""
-
-    name: str
-    data: str
-    reason: str = ""
-
-
-@dataclass(frozen=True)
 class Shown:
-    """One entry of the gallery. `scores`: (scorer, of the clip's own caption, of the real video's caption)."""
+    """One entry of the gallery. `scores`: (scorer, of the clip's own caption, of the real video's caption).
+
+    `level` of the weight: zero, low or high; `truth`: the clip shows its own caption, None if nobody knows.
+    """
 
     triplet_id: str
     misalignment: str
@@ -36,7 +31,28 @@ class Shown:
     negative_caption: Words
     scores: list[tuple[str, float | None, float | None]]
     weight: float
+    level: str
     truth: bool | None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The chosen clips of `clips` weighed ones; `middle` is the median of the weights over zero, where high begins."""
+
+    clips: int
+    middle: float
+    cards: list[Shown]
+
+
+def kind_name(kind: object) -> str:
+    """A misalignment type as the page names it; pair files are text, so anything may stand there."""
+    return str(kind) if str(kind) in set(Misalignment) else UNKNOWN
+
+
+def level(weight: float, middle: float) -> str:
+    if weight <= 0:
+        return "zero"
+    return "high" if weight >= middle else "low"
 
 
 def marked_words(text: str, other: str) -> Words:
@@ -50,23 +66,9 @@ def marked_words(text: str, other: str) -> Words:
     return found
 
 
-def embed(run: Path, file: str) -> Video:
-    """The MP4 as a data: URI. Anything else is named, not embedded: the page is made to be passed on."""
-    path = run / file
-    if not Path(file).is_absolute() and not path.resolve().is_relative_to(run.resolve()):
-        return Video(file, "", "leads out of the run folder")
-    if not path.is_file():
-        return Video(file, "", "file is missing")
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        return Video(file, "", f"{size / 1e6:.1f} MB, more than the {MAX_BYTES / 1e6:.0f} MB that are embedded")
-    content = path.read_bytes()
-    if content[4:8] != b"ftyp":
-        return Video(file, "", "not an MP4 file")
-    return Video(file, f"data:video/mp4;base64,{base64.b64encode(content).decode()}")
-
-
-def choose(weights: dict[str, float], kinds: dict[str, Misalignment], clips: dict[str, str], number: int) -> list[str]:
+def choose(
+    weights: dict[str, float], kinds: dict[str, Misalignment | None], clips: dict[str, str], number: int
+) -> list[str]:
     """Triplet ids: the types in turn, alternating the highest and the lowest weight left; ties by id.
 
     Each next round takes the other end of a type. A clip that is already chosen is passed over.
@@ -91,15 +93,15 @@ def choose(weights: dict[str, float], kinds: dict[str, Misalignment], clips: dic
     return chosen
 
 
-def kinds_in(kinds: dict[str, Misalignment]) -> list[Misalignment]:
-    return [kind for kind in Misalignment if kind in set(kinds.values())]
+def kinds_in(kinds: dict[str, Misalignment | None]) -> list[Misalignment | None]:
+    return [kind for kind in (*Misalignment, None) if kind in set(kinds.values())]
 
 
-def gallery(run: Path, triplets: list[Triplet], number: int = 12) -> list[Shown]:
-    """The chosen clips with all that the run knows about them; empty where clips were not weighed."""
+def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | None:
+    """The chosen clips with all that the run knows about them; None where clips were not weighed."""
     needed = [run / name for name in ("weights.jsonl", "clips.jsonl", "clip_of_triplet.jsonl")]
     if not all(path.exists() for path in needed):
-        return []
+        return None
     rows = read_records(run / "weights.jsonl", ClipWeight)
     criteria = [row.criterion for row in rows]
     rows = [row for row in rows if row.criterion == ("difference" if "difference" in criteria else criteria[0])]
@@ -111,7 +113,30 @@ def gallery(run: Path, triplets: list[Triplet], number: int = 12) -> list[Shown]
     files = {clip.clip_id: clip.file for clip in read_records(run / "clips.jsonl", Clip)}
     chosen = choose(learned, {i: by_id[i].misalignment for i in learned}, links, number)
     scores = read_scores(run, {links.get(i, "") for i in chosen})
-    return [show(run, by_id[i], links.get(i, ""), files, scores, learned[i], truth.get(i)) for i in chosen]
+    over_zero = [weight for weight in learned.values() if weight > 0]
+    middle = statistics.median(over_zero) if over_zero else 0.0
+    album = Album(run)
+    cards = []
+    for i in chosen:
+        triplet, clip, weight = by_id[i], links.get(i, ""), learned[i]
+        own, real = triplet.negative_caption, triplet.caption
+        scorers = sorted({scorer for name, scorer, _ in scores if name == clip})
+        no_clip = Video(clip, "", "no such clip in clips.jsonl")
+        cards.append(
+            Shown(
+                triplet_id=i,
+                misalignment=kind_name(triplet.misalignment),
+                real=album.embed(triplet.video),
+                synthetic=album.embed(files[clip]) if clip in files else no_clip,
+                caption=marked_words(real, own),
+                negative_caption=marked_words(own, real),
+                scores=[(s, scores.get((clip, s, own)), scores.get((clip, s, real))) for s in scorers],
+                weight=weight,
+                level=level(weight, middle),
+                truth=truth.get(i),
+            )
+        )
+    return Gallery(len(learned), middle, cards) if cards else None
 
 
 def read_scores(run: Path, clips: set[str]) -> dict[tuple[str, str, str], float]:
@@ -119,27 +144,3 @@ def read_scores(run: Path, clips: set[str]) -> dict[tuple[str, str, str], float]
     path = run / "scores.jsonl"
     rows = read_records(path, ScoredClip) if path.exists() else []
     return {(r.clip_id, r.scorer, r.caption): r.score for r in rows if r.clip_id in clips and r.scorer != ORACLE}
-
-
-def show(
-    run: Path,
-    triplet: Triplet,
-    clip: str,
-    files: dict[str, str],
-    scores: dict[tuple[str, str, str], float],
-    weight: float,
-    truth: bool | None,
-) -> Shown:
-    own, real = triplet.negative_caption, triplet.caption
-    scorers = sorted({scorer for name, scorer, _ in scores if name == clip})
-    return Shown(
-        triplet_id=triplet.id,
-        misalignment=str(triplet.misalignment),
-        real=embed(run, triplet.video),
-        synthetic=embed(run, files[clip]) if clip in files else Video(clip, "", "no such clip in clips.jsonl"),
-        caption=marked_words(real, own),
-        negative_caption=marked_words(own, real),
-        scores=[(s, scores.get((clip, s, own)), scores.get((clip, s, real))) for s in scorers],
-        weight=weight,
-        truth=truth,
-    )

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import shlex
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from synvita.core.records import Triplet
+from synvita.core.records import Misalignment, Triplet
 from synvita.core.store import read_records, write_atomic
 from synvita.report import paper
+from synvita.report.cases import PER_GROUP, find_cases
 from synvita.report.figures import arm_bars, difference_boxes
 from synvita.report.finding import ORACLE_ARM, finding
-from synvita.report.gallery import gallery
+from synvita.report.gallery import UNKNOWN, gallery
+from synvita.report.pairs import find_answers
+from synvita.report.rankings import PER_SIDE, TOP, find_rankings
 from synvita.report.table import BASELINE, DASH, TASKS, arm_table, at, interval, percent
 
+FOLDER = Path(__file__).parent
 BAR_TASKS = ("in_distribution", "open", "unseen", "temporal")
 
 
@@ -67,6 +73,15 @@ def run_facts(run: Path, triplets: list[Triplet], arms: dict[str, Any]) -> list[
     ]
 
 
+def policy(script: str) -> str:
+    """What a browser may do with the page: play its own data, run this one script and nothing that a caption brings."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; media-src data:; img-src data:; "
+        f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    )
+
+
 def write_report(run: Path, results: dict[str, Any]) -> Path:
     """`run/report/index.html` from `results.json`'s content and the run's records; the same inputs give the same bytes.
 
@@ -77,8 +92,10 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
     arms = results.get("arms", {})
     tasks, rows = arm_table(arms)
     differences = results.get("score_differences") or {}
+    answers = find_answers(run, arms)
+    script = (FOLDER / "gallery.js.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,  # captions are text, never markup
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -96,7 +113,16 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
         differences=difference_rows(differences),
         difference_figure=difference_boxes(differences) if differences else "",
         weights=weight_rows(results.get("weights") or {}),
+        types=[*map(str, Misalignment), UNKNOWN],
         gallery=gallery(run, triplets),
+        answers=answers,
+        cases=find_cases(run, answers) if answers else None,
+        rankings=find_rankings(run, answers) if answers else [],
+        per_group=PER_GROUP,
+        top=TOP,
+        per_side=PER_SIDE,
+        script=script,
+        policy=policy(script),
     )
     path = run / "report" / "index.html"
     write_atomic(path, page)

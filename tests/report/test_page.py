@@ -2,108 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import hashlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from report_runs import SCRIPT, add_pairs, difference, make_results, make_run
 
-from synvita.core.records import Clip, ClipWeight, Misalignment, ScoredClip, Triplet
-from synvita.core.store import write_records
-from synvita.core.video import write_video
+from synvita.core.records import Misalignment
+from synvita.report import page as page_module
 from synvita.report import paper
+from synvita.report.embedded import embed
 from synvita.report.finding import finding
-from synvita.report.gallery import choose, embed, marked_words
+from synvita.report.gallery import choose, marked_words
 from synvita.report.page import write_report
 from synvita.report.table import percent, signed
-
-SCRIPT = "<script>alert(1)</script>"
-SCORERS = ["llava", "clip_flant5"]
-
-
-def entry(auc: float, low: float, high: float, missing: int = 0, key: str = "auc") -> dict[str, Any]:
-    return {key: auc, "low": low, "high": high, "expected": 400, "missing": missing}
-
-
-def arm(base: float, weights_from: str) -> dict[str, Any]:
-    return {
-        "weights_from": weights_from,
-        "in_distribution": entry(base + 0.2, base + 0.181, base + 0.219),
-        "open": entry(base, base - 0.021, base + 0.022),
-        "unseen": entry(base - 0.05, base - 0.083, base - 0.011),
-        "temporal": entry(base - 0.1, base - 0.132, base - 0.071),
-        "per_type": {kind: entry(base + 0.01, base - 0.06, base + 0.05) for kind in ("object", "relation", "flip")},
-        "retrieval_temporal": entry(base - 0.4, base - 0.43, base - 0.37, key="map"),
-        "retrieval_events": entry(base - 0.5, base - 0.53, base - 0.47, key="map"),
-        "qa": entry(base - 0.2, base - 0.24, base - 0.16, key="accuracy"),
-    }
-
-
-def difference(auc: float, low: float, high: float) -> dict[str, Any]:
-    return {"auc": auc, "low": low, "high": high}
 
 
 @pytest.fixture
 def results() -> dict[str, Any]:
-    arms = {
-        "off_the_shelf": arm(0.571, "nothing trained"),
-        "real_only": arm(0.653, "none (no synthetic clips)"),
-        "uniform": arm(0.637, "uniform (1.0)"),
-        "weighted": arm(0.664, "difference of llava + clip_flant5"),
-        "synvita": arm(0.688, "difference of llava + clip_flant5") | {"triplets": 2000, "without_clip": 7},
-        "weighted_oracle": arm(0.702, "difference of world_truth"),
-    }
-    arms["synvita"]["open"]["missing"] = 3
-    for name, (mid, low, high) in {
-        "off_the_shelf": (-0.082, -0.11, -0.051),
-        "uniform": (-0.016, -0.039, 0.006),
-        "weighted": (0.011, -0.004, 0.027),
-        "synvita": (0.035, 0.012, 0.058),
-        "weighted_oracle": (0.049, 0.021, 0.073),
-    }.items():
-        arms[name]["minus_real_only"] = {
-            "open": difference(mid, low, high),
-            "unseen": difference(-mid, -high, -low),
-            "per_type": {"flip": difference(0.0, -0.02, 0.02)},
-        }
-    rng = np.random.default_rng(0)
-    spreads = {str(k): [round(float(v), 6) for v in rng.normal(0.1, 0.1, 40)] for k in Misalignment}
-    return {
-        "arms": arms,
-        "weights": {
-            "all": {"clips": 1790, "right": 1204, "mean_weight": 0.1234, "auc": 0.813, "low": 0.79, "high": 0.834},
-            "flip": {"clips": 40, "right": 0, "mean_weight": 0.021},
-        },
-        "score_differences": {k: {"mean": float(np.mean(v)), "values": v} for k, v in spreads.items()},
-    }
-
-
-def make_run(run: Path, caption: str = "a red ball rolls", negative: str = "a blue ball rolls") -> Path:
-    """14 triplets, two of each type, with clips, scores of both captions, learned and true weights."""
-    rng = np.random.default_rng(1)
-    triplets, clips, links, scores, weights = [], [], [], [], []
-    for i, kind in enumerate([*Misalignment, *Misalignment]):
-        video, file = f"videos/{i}.mp4", f"clips/sim/{i}.mp4"
-        for name in (video, file):
-            write_video(run / name, rng.integers(0, 255, (2, 16, 16, 3), dtype=np.uint8), fps=4)
-        triplet = Triplet(f"t{i:02}", video, f"{caption} {i}", f"{negative} {i}", kind)
-        triplets.append(triplet)
-        clips.append(Clip(f"c{i}", triplet.negative_caption, "sim", "1", {}, i, file))
-        links.append({"triplet_id": triplet.id, "clip_id": f"c{i}"})
-        for scorer in (*SCORERS, "world_truth"):
-            scores.append(ScoredClip(f"c{i}", triplet.negative_caption, scorer, 4, 0.777))
-            scores.append(ScoredClip(f"c{i}", triplet.caption, scorer, 4, 0.222))
-        weights.append(ClipWeight(triplet.id, f"c{i}", "difference", SCORERS, i / 20))
-        weights.append(ClipWeight(triplet.id, f"c{i}", "difference", ["world_truth"], float(i % 2)))
-    write_records(run / "triplets.jsonl", triplets)
-    write_records(run / "clips.jsonl", clips)
-    write_records(run / "clip_of_triplet.jsonl", links)
-    write_records(run / "scores.jsonl", scores)
-    write_records(run / "weights.jsonl", weights)
-    return run
+    return make_results()
 
 
 class Tags(HTMLParser):
@@ -119,16 +41,16 @@ class Tags(HTMLParser):
 
 
 def test_the_page_fetches_nothing(tmp_path: Path, results: dict[str, Any]) -> None:
-    page = write_report(make_run(tmp_path), results).read_text()
+    page = write_report(add_pairs(make_run(tmp_path), list(results["arms"])), results).read_text()
     assert "http:" not in page and "https:" not in page and "@import" not in page
     tags = Tags(page).tags
     for tag, attributes in tags:
-        assert tag not in ("script", "iframe", "img", "object")
+        assert tag not in ("iframe", "img", "object")
         for name in ("src", "href", "xlink:href", "poster"):
             value = attributes.get(name)
             assert value is None or value.startswith(("data:", "#")), (tag, name, value)
     videos = [a for t, a in tags if t == "video"]
-    assert len(videos) == 24
+    assert len(videos) > 200
     assert all("controls" in a and "muted" in a and "loop" in a and "playsinline" in a for a in videos)
     targets = set(re.findall(r"url\(([^)]*)\)", page))
     ids = [a["id"] for _, a in tags if "id" in a]
@@ -136,13 +58,36 @@ def test_the_page_fetches_nothing(tmp_path: Path, results: dict[str, Any]) -> No
     assert {target.removeprefix("#") for target in targets} <= set(ids)
 
 
+def test_the_only_script_is_ours_and_holds_no_data(tmp_path: Path, results: dict[str, Any]) -> None:
+    ours = (page_module.FOLDER / "gallery.js.j2").read_text()
+    page = write_report(add_pairs(make_run(tmp_path), list(results["arms"])), results).read_text()
+    assert page.count("<script") == 1 and f"<script>{ours}</script>" in page
+    digest = base64.b64encode(hashlib.sha256(ours.encode()).digest()).decode()
+    (policy,) = [a["content"] for _, a in Tags(page).tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None and f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
+def test_without_script_every_card_is_visible_and_no_control_is(tmp_path: Path, results: dict[str, Any]) -> None:
+    tags = Tags(write_report(add_pairs(make_run(tmp_path), list(results["arms"])), results).read_text()).tags
+    assert all("hidden" not in a for t, a in tags if t == "article")
+    forms = [a for t, a in tags if t == "form"]
+    assert len(forms) == 3 and all("hidden" in a and a["autocomplete"] == "off" for a in forms)
+    assert all("hidden" in a for _, a in tags if a.get("id") == "play")
+
+
 def test_captions_and_names_are_text(tmp_path: Path, results: dict[str, Any]) -> None:
-    results["arms"][SCRIPT] = copy.deepcopy(results["arms"]["uniform"])
-    run = make_run(tmp_path, f"{SCRIPT} & a $x$ ball", f"{SCRIPT} a 'cube' \" onload=x")
+    evil = f"{SCRIPT} & a $x$ ball", f"{SCRIPT} a 'cube' \" onload=x"
+    for name in (SCRIPT, '"><i onload=x>'):
+        results["arms"][name] = copy.deepcopy(results["arms"]["uniform"])
+    run = add_pairs(make_run(tmp_path, *evil), list(results["arms"]), *evil)
     page = write_report(run, results).read_text()
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
-    assert not any(tag == "script" or "onload" in attributes for tag, attributes in Tags(page).tags)
+    assert page.count("<script") == 1 and "<script>alert" not in page
+    for section in ("clips", "cases", "rankings"):
+        assert "&lt;script&gt;" in page.split(f'<h2 id="{section}">')[1].split("</section>")[0]
+    tags = Tags(page).tags
+    assert "&lt;i onload=x&gt;" in page.split('id="case-cards"')[1]
+    assert [tag for tag, _ in tags].count("script") == 1
+    assert not any("onload" in attributes or "alert" in str(attributes) for _, attributes in tags)
 
 
 def test_every_number_of_the_table_is_there(tmp_path: Path, results: dict[str, Any]) -> None:
@@ -210,10 +155,11 @@ def test_a_run_with_only_triplets_renders(tmp_path: Path) -> None:
     (tmp_path / "weights.jsonl").unlink(missing_ok=True)
     page = write_report(tmp_path, {"arms": {}, "weights": {}, "score_differences": {}}).read_text()
     assert "no evaluated arm" in page and "no weighed clips" in page
+    assert "no test pairs of two arms" in page and "no retrieval rankings of two arms" in page
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path, results: dict[str, Any]) -> None:
-    path = write_report(make_run(tmp_path), results)
+    path = write_report(add_pairs(make_run(tmp_path), list(results["arms"])), results)
     assert path == tmp_path / "report" / "index.html"
     first = path.read_bytes()
     assert write_report(tmp_path, copy.deepcopy(results)).read_bytes() == first
@@ -241,6 +187,7 @@ def test_clips_are_chosen_by_type_in_turn_and_weight() -> None:
     assert choose(weights, kinds, links, 99)[4:] == ["object1", "action1"]
     assert choose(weights, kinds, dict.fromkeys(kinds, "one clip"), 4) == ["object2"]
     assert choose({}, {}, {}, 4) == []
+    assert choose({"x": 0.5}, {"x": None}, {"x": "x"}, 4) == ["x"]
 
 
 def test_words_that_differ_are_marked(tmp_path: Path, results: dict[str, Any]) -> None:

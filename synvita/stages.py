@@ -61,7 +61,7 @@ def make_weights(run: Path, config: RunConfig) -> dict[str, int]:
     need(run, "clips.jsonl", "generate")
     if (run / "weights.jsonl").exists():
         return {}
-    total = count_lines(run / "clip_of_triplet.jsonl") * len({*config.weigh.scorers, *config.weigh.also})
+    total = count_lines(run / "clip_of_triplet.jsonl") * len(config.weigh.every)
     with only_one(run, "weigh"):
         with progress("weigh: scoring clips", total) as tick:
             score(run, config.weigh, tick)

@@ -36,6 +36,8 @@ def all_arms() -> dict[str, Arm]:
     found["synvita_oracle"] = Arm("oracle", 1.0)
     found["weighted_video"] = Arm("learned", scorers=("video_llm",))
     found["synvita_video"] = Arm("learned", 1.0, scorers=("video_llm",))
+    found["weighted_both"] = Arm("learned", scorers=("llava", "video_llm"))
+    found["synvita_both"] = Arm("learned", 1.0, scorers=("llava", "video_llm"))
     found |= {f"margin_{m}": Arm("learned", 1.0, margin=m) for m in MARGINS[1:]}
     found |= {f"lambda_{weight}": Arm("learned", weight) for weight in LAMBDAS[:-1]}
     for kind in Misalignment:
@@ -66,9 +68,11 @@ def studies() -> dict[str, dict[str, str]]:
         "scorers": {
             "single frames": "weighted",
             "the whole video": "weighted_video",
+            "both": "weighted_both",
             "the truth": "weighted_oracle",
             "single frames, + consistency": "synvita",
             "the whole video, + consistency": "synvita_video",
+            "both, + consistency": "synvita_both",
             "the truth, + consistency": "synvita_oracle",
         },
         "margin": {"0.2": "synvita", **{str(m): f"margin_{m}" for m in MARGINS[1:]}},
@@ -86,7 +90,7 @@ def config_of(base: RunConfig, seed: int) -> RunConfig:
     if base.world is None:
         raise ValueError("study: needs the miniature's world (recipe mini)")
     world = replace(base.world, seed=seed)
-    weigh = replace(base.weigh, criteria=("difference", *TABLE_4[:-1]), also=("video_llm",))
+    weigh = replace(base.weigh, criteria=("difference", *TABLE_4[:-1]), also=("video_llm", "llava+video_llm"))
     train = replace(base.train, seed=seed, arms=all_arms())
     return replace(base, world=world, generate=replace(base.generate, seed=seed), weigh=weigh, train=train)
 
@@ -148,10 +152,8 @@ def collect(folder: Path) -> Path:
         if (run / "weights.jsonl").exists():
             from synvita.evaluate.results import weight_quality
 
-            quality[seed] = {
-                "single frames": weight_quality(run),
-                "the whole video": weight_quality(run, ["video_llm"]),
-            }
+            who = {"single frames": ["llava"], "the whole video": ["video_llm"], "both": ["llava", "video_llm"]}
+            quality[seed] = {name: found for name, some in who.items() if (found := weight_quality(run, some))}
     seconds = json.loads((folder / "seconds.json").read_text()) if (folder / "seconds.json").exists() else {}
     out = {"studies": studies(), "seconds": seconds, "arms": dict(sorted(arms.items())), "weights": quality}
     write_atomic(folder / "results.json", json.dumps(out, indent=1) + "\n")

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 from small import SMALL
 
 from synvita.cli import main
@@ -212,3 +213,16 @@ def test_two_processes_on_one_run_are_refused(small_run, capsys):
 
     with only_one(small_run, "demo"):
         assert "another process is at work" in refused(capsys, "demo", "--run", small_run, *SMALL)
+
+
+def test_an_arm_may_be_added_to_a_run_but_a_trained_one_not_changed(small_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run, symlinks=True)
+    text = refused(capsys, "arm", "--run", run, "--arm", "real_only", "--train.arms.uniform.margin", "0.7")
+    assert "train.arms.uniform.margin: 0.2 -> 0.7" in text
+    from synvita.core.run_folder import claim_run
+
+    stored = yaml.safe_load((run / "config.yaml").read_text())
+    stored["train"]["arms"]["half"] = {**stored["train"]["arms"]["uniform"], "margin": 0.3}
+    claim_run(run, stored)
+    assert yaml.safe_load((run / "config.yaml").read_text())["train"]["arms"]["half"]["margin"] == 0.3

@@ -48,7 +48,7 @@ def claim_run(
         return
     there, here = dotted(complete(yaml.safe_load(path.read_text()))), dotted(yaml.safe_load(text))
     differ = [k for k in sorted({*there, *here}) if there.get(k) != here.get(k)]
-    used = [k for k in differ if any((run / made).exists() for made in MADE.get(k.split(".")[0], ("config.yaml",)))]
+    used = [k for k in differ if any((run / made).exists() for made in made_with(k))]
     if differ and not used:
         write_atomic(path, text)
     if used:
@@ -57,6 +57,16 @@ def claim_run(
             f"--run: {run} belongs to another configuration ({'; '.join(changed[:5])}"
             f"{'; ...' if len(changed) > 5 else ''}); give another folder or the configuration in {path}"
         )
+
+
+def made_with(knob: str) -> list[str]:
+    """What may have been made with a setting: an arm's own settings have only made that arm's files."""
+    stage, _, rest = knob.partition(".")
+    made = MADE.get(stage, ("config.yaml",))
+    if rest.startswith("arms."):
+        arm = rest.split(".")[1]
+        return [f"{folder}/{arm}" for folder in made]
+    return list(made)
 
 
 @contextlib.contextmanager

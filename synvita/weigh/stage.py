@@ -24,7 +24,8 @@ ORACLES = ("world_truth",)
 class WeighConfig:
     """`scorers`: an ensemble, scores are averaged. `models`: a checkpoint per scorer. `frames`: per clip, uniform.
 
-    `also`: scorers that get weights of their own beside the ensemble's (arms name them to use them).
+    `also`: scorers, or ensembles like "llava+video_llm", that get weights of their own beside the ensemble's; arms name
+    them to use them.
     `criteria`: of Table 4; the first is what arms use that name none. `oracle`: also weigh by the simulator's truth
     (its clips only).
     """
@@ -37,12 +38,17 @@ class WeighConfig:
     oracle: bool = True
     decode_timeout: float = 60.0
 
+    @property
+    def every(self) -> list[str]:
+        """All scorers that are needed, each once."""
+        return list(dict.fromkeys((*self.scorers, *(name for some in self.also for name in some.split("+")))))
+
     def __post_init__(self) -> None:
         if not self.criteria:
             raise ValueError("--weigh.criteria: none given; give at least one of Table 4, e.g. difference")
         for name in self.criteria:
             criterion(name)
-        for name in (*self.scorers, *self.also):
+        for name in self.every:
             if name not in SCORERS and ":" not in name:
                 raise ValueError(f"--weigh.scorers: unknown scorer {name!r}; known: {', '.join(SCORERS)}")
             if name in SCORERS and name not in self.models:
@@ -77,7 +83,7 @@ def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: Non
     known = {(s.clip_id, s.caption, s.scorer) for s in read_records(path, ScoredClip)} if path.exists() else set()
     todo = wanted(triplets, clip_links(run))
     with Appender(path) as out, Decoder(config.decode_timeout) as decoder:
-        for name in dict.fromkeys((*config.scorers, *config.also)):
+        for name in config.every:
             made = load_backend(SCORERS, name, "--weigh.scorers")
             scorer = made(config.models[name]) if name in config.models else made()  # one's own may need no checkpoint
             for clip_id, texts in todo.items():
@@ -116,7 +122,8 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
     links = clip_links(run)
     scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
     gone = {row["id"] for row in read_set_aside(run) if row["stage"] == "weigh"}
-    groups = [list(config.scorers), *([name] for name in config.also), *([["world_truth"]] if config.oracle else [])]
+    ensembles = [list(config.scorers), *(name.split("+") for name in config.also)]
+    groups = ensembles + ([["world_truth"]] if config.oracle else [])
     usable = [(t, clip) for t in triplets for clip in links.get(t.id, []) if clip not in gone]
     rows: list[ClipWeight] = []
     for scorers in groups:

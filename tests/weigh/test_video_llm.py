@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from synvita.core.records import ClipWeight, ScoredClip
+from synvita.core.records import ClipWeight, ScoredClip, Triplet
 from synvita.core.store import read_records
 from synvita.core.video import sample_video, write_video
 from synvita.train.config import Arm
@@ -42,14 +42,20 @@ def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run,
     for name in ("triplets.jsonl", "clips.jsonl", "clip_of_triplet.jsonl", "scores.jsonl"):
         (run / name).write_bytes((small_run / name).read_bytes())
     (run / "clips").symlink_to(small_run / "clips")
-    config = WeighConfig(also=("video_llm",), criteria=("difference", "product"))
+    config = WeighConfig(also=("video_llm", "llava+video_llm"), criteria=("difference", "product"))
     score(run, config)
     assert {s.scorer for s in read_records(run / "scores.jsonl", ScoredClip)} == {"llava", "video_llm", "world_truth"}
     weigh(run, config)
     rows = read_records(run / "weights.jsonl", ClipWeight)
-    assert {(r.criterion, *r.scorers) for r in rows} == {
-        (c, s) for c in ("difference", "product") for s in ("llava", "video_llm", "world_truth")
-    }
+    ensembles = [("llava",), ("video_llm",), ("llava", "video_llm"), ("world_truth",)]
+    assert {(r.criterion, *r.scorers) for r in rows} == {(c, *s) for c in ("difference", "product") for s in ensembles}
+    scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
+    triplets = {t.id: t for t in read_records(run / "triplets.jsonl", Triplet)}
+    both = [r for r in rows if len(r.scorers) == 2 and r.criterion == "difference"]
+    for r in both:
+        t = triplets[r.triplet_id]
+        mean = [np.mean([scores[r.clip_id, text, s] for s in r.scorers]) for text in (t.negative_caption, t.caption)]
+        assert r.weight == pytest.approx(max(0.0, mean[0] - mean[1]), abs=1e-6)
     assert weights_for(run, Arm("learned"))[1] == "difference of llava"
     assert weights_for(run, Arm("learned", scorers=("video_llm",)))[1] == "difference of video_llm"
     assert weights_for(run, Arm("oracle", criterion="product"))[1] == "product of world_truth"

@@ -6,6 +6,7 @@ and adds its gradients to the others'. Nothing depends on how the work was split
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
@@ -120,6 +121,7 @@ def train_arm(
         "arm": name,
         "seed": seed,
         "weights_from": joined.weights_from,
+        "grouping": config.grouping,
         "triplets": len(examples),
         "with_clip": sum(any(line.synthetic for line in e.lines) for e in examples),
         "clips": joined.clips,
@@ -189,7 +191,7 @@ class Trainer:
     def run(self, tick: Callable[..., None] = lambda *_: None) -> None:
         """Train to the end. SIGTERM: finish the step, write a checkpoint, leave with status 143."""
         ids = [example.id for example in self.ready]
-        with Watch(self.folder, self.config, self.processes, self.step, self.steps) as watch, Stop() as stop:
+        with Watch(self.folder, self.config, self.processes, self.step) as watch, Stop() as stop:
             for _ in range(self.step):
                 tick()
             for step, batch in enumerate(plan(ids, self.config.batch, self.config.epochs, self.seed)):
@@ -304,3 +306,5 @@ class Trainer:
         shutil.rmtree(out, ignore_errors=True)
         part.rename(out)
         shutil.rmtree(self.folder)
+        with contextlib.suppress(OSError):  # another seed is still at work there
+            self.folder.parent.rmdir()

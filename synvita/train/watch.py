@@ -21,9 +21,9 @@ EXTRA = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
 class Watch:
     """log.jsonl always, and a tracker if one is named; says when a checkpoint is due."""
 
-    def __init__(self, folder: Path, config: TrainConfig, processes: Processes, step: int, steps: int):
-        self.folder, self.config, self.processes, self.steps = folder, config, processes, steps
-        self.last_step, self.last_time, self.step = step, time.monotonic(), step
+    def __init__(self, folder: Path, config: TrainConfig, processes: Processes, step: int):
+        self.folder, self.config, self.processes = folder, config, processes
+        self.last_step, self.last_time = step, time.monotonic()
         tracked = folder.parents[2] / "tracker" / folder.parent.name / folder.name  # stays when checkpoints go
         self.tracker = open_tracker(config.tracker, tracked) if processes.first else None
 
@@ -43,7 +43,6 @@ class Watch:
             self.tracker.finish()
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        self.step = step
         if not self.processes.first:
             return
         rounded = {name: float(f"{value:.7g}") for name, value in values.items()}

@@ -17,6 +17,7 @@ from typing import Any
 
 from synvita import stages
 from synvita.core.records import Misalignment
+from synvita.core.settings import build
 from synvita.core.store import write_atomic
 from synvita.recipes import RunConfig
 from synvita.train.config import ARMS, CRITERIA, UNTRAINED, Arm
@@ -114,7 +115,7 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
             missing = [arm for arm in arms if not (run / "figures" / f"{arm}.json").exists()]
             if not missing:
                 continue
-            claim_run(run, config.as_dict())
+            claim_run(run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
             stages.make_triplets(run, config)
             stages.make_clips(run, config)
             stages.make_weights(run, config)

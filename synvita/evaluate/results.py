@@ -164,8 +164,7 @@ def weight_quality(run: Path, scorers: list[str] | None = None) -> dict[str, Any
     path = run / "weights.jsonl"
     rows = by_difference(read_records(path, ClipWeight) if path.exists() else [])
     truth = {r.triplet_id: r.weight > 0.5 for r in rows if r.scorers == ["world_truth"]}
-    ensemble = next((r.scorers for r in rows if r.scorers != ["world_truth"]), None)
-    learned = {r.triplet_id: r.weight for r in rows if r.scorers == (scorers or ensemble)}
+    learned = {r.triplet_id: r.weight for r in rows if r.scorers == (scorers or ensemble(rows))}
     if not truth or not learned:
         return {}
     kinds = {t.id: t.misalignment for t in read_records(run / "triplets.jsonl", Triplet)}
@@ -182,14 +181,20 @@ def weight_quality(run: Path, scorers: list[str] | None = None) -> dict[str, Any
     return found
 
 
+def ensemble(rows: list[ClipWeight]) -> list[str]:
+    """Who weighs a run's clips: the first scorers in `weights.jsonl` (others may stand beside them: `weigh.also`)."""
+    return next((r.scorers for r in rows if r.scorers != ["world_truth"]), [])
+
+
 def score_differences(run: Path) -> dict[str, Any]:
     """Figure 2: per misalignment type the distribution of f-bar(V^s, t^s) - f-bar(V^s, t^r)."""
-    if not (run / "scores.jsonl").exists():
+    if not (run / "scores.jsonl").exists() or not (run / "weights.jsonl").exists():
         return {}
+    members = ensemble(read_records(run / "weights.jsonl", ClipWeight))
     links = {f["triplet_id"]: f["clip_id"] for _, f in parse_lines(run / "clip_of_triplet.jsonl")}
     sums: dict[tuple[str, str], list[float]] = {}
     for s in read_records(run / "scores.jsonl", ScoredClip):
-        if s.scorer != "world_truth":
+        if s.scorer in members:
             sums.setdefault((s.clip_id, s.caption), []).append(s.score)
     found: dict[str, list[float]] = {str(kind): [] for kind in Misalignment}
     for t in read_records(run / "triplets.jsonl", Triplet):

@@ -9,6 +9,7 @@ import torch
 from synvita.core.records import ClipWeight, ScoredClip, Triplet
 from synvita.core.store import read_records
 from synvita.core.video import sample_video, write_video
+from synvita.evaluate.results import score_differences, weight_quality
 from synvita.train.config import Arm
 from synvita.train.examples import weights_for
 from synvita.weigh.stage import WeighConfig, score, weigh
@@ -62,3 +63,10 @@ def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run,
     with pytest.raises(ValueError, match="no learned hard weights; run synvita weigh"):
         weights_for(run, Arm("learned", criterion="hard"))
     assert json.dumps([r.weight for r in rows])  # finite
+    figure = score_differences(run)  # Figure 2 is the ensemble's, whoever else has scored
+    for kind, found in figure.items():
+        alone = [r for r in rows if r.criterion == "difference" and r.scorers == ["llava"]]
+        weights = [r.weight for r in alone if triplets[r.triplet_id].misalignment == kind]
+        assert sorted(max(0.0, v) for v in found["values"]) == pytest.approx(sorted(weights), abs=1e-5)
+    frames, both = weight_quality(run), weight_quality(run, ["llava", "video_llm"])
+    assert frames == weight_quality(run, ["llava"]) != both

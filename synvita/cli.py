@@ -74,9 +74,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--synthetic-types", metavar="A,B", help="use synthetic clips of these misalignment types only")
     train.add_argument("--generators", metavar="A,B", help="use synthetic clips of these generators only")
     arm = stage("arm", "train and evaluate one arm with one seed", run_arm)
-    arm.add_argument(
-        "--arm", required=True, help="off_the_shelf, real_only, uniform, weighted, synvita, weighted_oracle"
-    )
+    arm.add_argument("--arm", required=True, help="off_the_shelf or an arm of the configuration (synvita config)")
     arm.add_argument("--seed", type=int, default=0)
     stage("evaluate", "stage 5: metrics with intervals from the pair scores, into results.json", run_evaluate)
     stage("report", "stage 6: one self-contained HTML page from results.json", run_report)

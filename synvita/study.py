@@ -19,8 +19,8 @@ from synvita import stages
 from synvita.core.records import Misalignment
 from synvita.core.settings import build
 from synvita.core.store import write_atomic
-from synvita.recipes import RunConfig
-from synvita.train.config import ARMS, CRITERIA, UNTRAINED, Arm
+from synvita.recipes import MINI_ARMS, RunConfig
+from synvita.train.config import CRITERIA, UNTRAINED, Arm
 
 TABLE_4 = ("uniform", "target", "product", "hard", "difference")
 MARGINS = (0.2, 0.4, 0.6, 0.8)
@@ -30,13 +30,11 @@ assert set(TABLE_4) < set(CRITERIA)
 
 def all_arms() -> dict[str, Arm]:
     """Every arm of every study by name; equal arms have one name."""
-    found = dict(ARMS)
+    found = dict(MINI_ARMS)
     for criterion in TABLE_4[1:-1]:  # uniform and difference are `uniform`, `weighted`, `weighted_oracle`
         found[f"learned_{criterion}"] = Arm("learned", criterion=criterion)
         found[f"oracle_{criterion}"] = Arm("oracle", criterion=criterion)
     found["synvita_oracle"] = Arm("oracle", 1.0)
-    found["weighted_video"] = Arm("learned", scorers=("video_llm",))
-    found["synvita_video"] = Arm("learned", 1.0, scorers=("video_llm",))
     found["weighted_both"] = Arm("learned", scorers=("llava", "video_llm"))
     found["synvita_both"] = Arm("learned", 1.0, scorers=("llava", "video_llm"))
     found |= {f"margin_{m}": Arm("learned", 1.0, margin=m) for m in MARGINS[1:]}
@@ -51,7 +49,7 @@ def studies() -> dict[str, dict[str, str]]:
     """Study -> {row of its table: arm}."""
     kinds = [str(kind) for kind in Misalignment]
     return {
-        "arms": {name: name for name in (UNTRAINED, *ARMS)},
+        "arms": {name: name for name in (UNTRAINED, *MINI_ARMS)},
         "criteria": {
             "uniform": "uniform",
             **{f"{c}, learned": f"learned_{c}" for c in TABLE_4[1:-1]},

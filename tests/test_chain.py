@@ -18,7 +18,7 @@ from synvita.cli import main
 from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet, clip_id
 from synvita.core.store import parse_lines, read_records
 from synvita.evaluate import metrics
-from synvita.train.config import ARMS
+from synvita.recipes import MINI_ARMS
 
 
 def test_the_run_folder_has_the_promised_records(small_run):
@@ -30,8 +30,8 @@ def test_the_run_folder_has_the_promised_records(small_run):
     for clip in clips:
         assert clip.clip_id == clip_id(clip.caption, clip.generator, clip.revision, clip.settings, clip.seed)
         assert clip.file == f"clips/world_simulator/{clip.clip_id}.mp4" and (small_run / clip.file).stat().st_size > 0
-    assert {s.scorer for s in scores} == {"llava", "world_truth"}
-    assert {(w.criterion, *w.scorers) for w in weights} == {("difference", "llava"), ("difference", "world_truth")}
+    assert {s.scorer for s in scores} == {"llava", "video_llm", "world_truth"}
+    assert {(w.criterion, *w.scorers) for w in weights} == {("difference", s.scorer) for s in scores}
     by_key = {(s.clip_id, s.caption, s.scorer): s.score for s in scores}
     captions = {t.id: t for t in triplets}
     for w in weights:
@@ -42,7 +42,7 @@ def test_the_run_folder_has_the_promised_records(small_run):
 
 def test_results_have_the_promised_keys_and_say_where_weights_come_from(small_run):
     arms = json.loads((small_run / "results.json").read_text())["arms"]
-    assert set(arms) == {"off_the_shelf", *ARMS}
+    assert set(arms) == {"off_the_shelf", *MINI_ARMS}
     for found in arms.values():
         for name in ("in_distribution", "open", "unseen", "temporal"):
             assert 0 <= found[name]["low"] <= found[name]["auc"] <= found[name]["high"] <= 1
@@ -53,6 +53,7 @@ def test_results_have_the_promised_keys_and_say_where_weights_come_from(small_ru
     assert {arm: found["temporal_attention"] for arm, found in arms.items()} == dict.fromkeys(arms, False)
     said = {arm: found["weights_from"] for arm, found in arms.items()}
     assert said["weighted"] == said["synvita"] == "difference of llava"
+    assert said["weighted_video"] == said["synvita_video"] == "difference of video_llm"
     assert said["weighted_oracle"] == "difference of world_truth" and said["uniform"] == "uniform (1.0)"
     assert said["off_the_shelf"] == "nothing trained" and said["real_only"].startswith("none")
 
@@ -70,7 +71,7 @@ def test_the_figures_are_those_of_the_pair_files(small_run):
 
 def test_trained_arms_differ_from_the_untrained_model_and_from_each_other(small_run):
     odds = {}
-    for arm in ("off_the_shelf", *ARMS):
+    for arm in ("off_the_shelf", *MINI_ARMS):
         path = small_run / "pairs" / arm / "0" / "open.jsonl"
         odds[arm] = np.array([fields["log_odds"] for _, fields in parse_lines(path)])
     names = list(odds)

@@ -1,4 +1,5 @@
-"""The pictures of README.md and docs/world.md, from a finished demo: `python docs/images/make.py runs/demo`."""
+"""The pictures of README.md and docs/world.md, from `docs/results.json` and a finished demo:
+`python docs/images/make.py runs/demo`."""
 
 import json
 import sys
@@ -10,31 +11,46 @@ from matplotlib import pyplot as plt
 from synvita.core.records import Clip, ClipWeight, Triplet
 from synvita.core.store import read_records
 from synvita.core.video import read_frames
+from synvita.report.study import half_width, mean
 from synvita.world.simulator import world_truth
 
 HERE = Path(__file__).parent
 TASKS = {"in_distribution": "in distribution", "open": "open", "unseen": "unseen concepts", "temporal": "temporal"}
-COLOURS = ("#9a9fa6", "#4477aa", "#e0697a", "#c9a227", "#2a9348", "#a05195")
+# Row of the picture -> its arm, and the arm that adds the consistency loss.
+ROWS = {
+    "untrained": ("off_the_shelf", None),
+    "captions only": ("real_only", None),
+    "+ clips, all trusted": ("uniform", None),
+    "+ clips, weighed from frames": ("weighted", "synvita"),
+    "+ clips, weighed from video": ("weighted_video", "synvita_video"),
+    "+ clips, weighed by the truth": ("weighted_oracle", "synvita_oracle"),
+}
+COLOURS = ("#7a7f87", "#7a7f87", "#c2493d", "#2f6db5", "#2f6db5", "#2a8a4a")
 
 
 def arms(results: dict) -> None:
-    figure, axes = plt.subplots(figsize=(9.5, 3.8), layout="constrained")
-    names = ["off_the_shelf", "real_only", "uniform", "weighted", "synvita", "weighted_oracle"]
-    for i, (name, colour) in enumerate(zip(names, COLOURS, strict=True)):
-        cells = [results["arms"][name][task] for task in TASKS]
-        heights = [100 * c["auc"] for c in cells]
-        spread = [
-            [100 * (c["auc"] - c["low"]) for c in cells],
-            [100 * (c["high"] - c["auc"]) for c in cells],
-        ]
-        at = [g + (i - 2.5) * 0.14 for g in range(len(TASKS))]
-        axes.bar(at, heights, 0.13, color=colour, label=name)
-        axes.errorbar(at, heights, spread, fmt="none", ecolor="#555", elinewidth=1, capsize=2)
-    axes.set_xticks(range(len(TASKS)), list(TASKS.values()))
-    axes.set_ylim(50, 100)
-    axes.set_ylabel("entailment AUC (percent)")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=6, frameon=False)
+    """Means over seeds with 95 % intervals; the single seeds as ticks."""
+    figure, panels = plt.subplots(1, len(TASKS), figsize=(10.5, 2.9), sharey=True, layout="constrained")
+    for axes, (task, title) in zip(panels, TASKS.items(), strict=True):
+        for y, ((plain, consistent), colour) in enumerate(zip(ROWS.values(), COLOURS, strict=True)):
+            for arm, shift, face in ((plain, -0.16, "white"), (consistent, 0.16, colour)):
+                if arm is None:
+                    continue
+                seeds = [100 * f[task] for f in results["arms"][arm].values()]
+                at = y + (shift if consistent else 0)
+                axes.plot(seeds, [at] * len(seeds), "|", color=colour, alpha=0.45, markersize=7)
+                axes.errorbar(mean(seeds), at, xerr=half_width(seeds), color=colour, elinewidth=1.2)
+                axes.plot(mean(seeds), at, "o", color=colour, markerfacecolor=face, markersize=6)
+        captions_only = mean([100 * f[task] for f in results["arms"]["real_only"].values()])
+        axes.axvline(captions_only, color="#bbb", linewidth=1, linestyle=":", zorder=0)
+        axes.set_title(title, fontsize=10)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(left=False)
+    panels[0].set_yticks(range(len(ROWS)), list(ROWS))
+    panels[0].invert_yaxis()
+    kinds = [plt.Line2D([], [], marker="o", color="#555", linestyle="", markerfacecolor=f) for f in ("white", "#555")]
+    figure.legend(kinds, ["without", "with the consistency loss"], loc="outside upper right", ncols=2, frameon=False)
+    figure.supxlabel("entailment AUC, percent: mean, 95 % interval, single seeds", fontsize=9)
     figure.savefig(HERE / "arms.png", dpi=110)
 
 
@@ -62,5 +78,5 @@ def world(run: Path) -> None:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    arms(json.loads((folder / "results.json").read_text()))
+    arms(json.loads((HERE.parent / "results.json").read_text()))
     world(folder)

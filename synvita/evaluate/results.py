@@ -186,6 +186,13 @@ def ensemble(rows: list[ClipWeight]) -> list[str]:
     return next((r.scorers for r in rows if r.scorers != ["world_truth"]), [])
 
 
+def beside_ensemble(run: Path) -> list[list[str]]:
+    """Scorers that have weights of their own beside the ensemble's."""
+    rows = read_records(run / "weights.jsonl", ClipWeight) if (run / "weights.jsonl").exists() else []
+    known = {tuple(r.scorers): None for r in rows if r.scorers != ["world_truth"]}
+    return [list(some) for some in known][1:]
+
+
 def score_differences(run: Path) -> dict[str, Any]:
     """Figure 2: per misalignment type the distribution of f-bar(V^s, t^s) - f-bar(V^s, t^r)."""
     if not (run / "scores.jsonl").exists() or not (run / "weights.jsonl").exists():
@@ -219,6 +226,7 @@ def collect(run: Path, arms: list[str], seed: int, config: EvaluateConfig) -> di
             found[f"minus_{BASELINE}"] = differences(pairs[arm], pairs[BASELINE], config)
         results["arms"][arm] = found
     results["weights"] = weight_quality(run)
+    results["other_weights"] = {" + ".join(some): weight_quality(run, some) for some in beside_ensemble(run)}
     results["score_differences"] = score_differences(run)
     write_atomic(run / "results.json", json.dumps(results, indent=1) + "\n")
     return results

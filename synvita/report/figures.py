@@ -22,6 +22,8 @@ ARM_COLORS = {
     "uniform": "#e0697a",
     "weighted": "#c9a227",
     "synvita": "#2a9348",
+    "weighted_video": "#e3c566",
+    "synvita_video": "#5dbb78",
     "weighted_oracle": "#a05195",
 }
 OTHER_COLORS = ("#66aacc", "#b5651d", "#6b6ecf", "#8c6d31")

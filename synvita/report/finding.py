@@ -10,6 +10,11 @@ from synvita.report.table import BASELINE, TASKS, Task, at, percent, sign_of, si
 UNTRAINED, METHOD, ORACLE_ARM = "off_the_shelf", "synvita", "weighted_oracle"
 
 
+def knows_truth(name: str, arm: dict[str, Any]) -> bool:
+    """Its weights come from the simulator's truth: a ceiling and not a candidate."""
+    return name == ORACLE_ARM or "world_truth" in arm.get("weights_from", "")
+
+
 def finding(arms: dict[str, Any]) -> str:
     """Which arm is best, does it beat real videos alone, and do those help on concepts that training did not have."""
     parts = [best_arm(arms), method_beside_baseline(arms), baseline_on_unseen(arms)]
@@ -23,8 +28,8 @@ def main_task(arms: dict[str, Any]) -> Task | None:
 
 
 def best(arms: dict[str, Any], task: Task) -> str | None:
-    """The arm with the highest AUC. The oracle's arm knows the truth, so it is a ceiling and not a candidate."""
-    known = {n: e["auc"] for n, a in arms.items() if n != ORACLE_ARM and (e := at(a, task.path)) and "auc" in e}
+    """The arm with the highest AUC, of those that do not know the truth."""
+    known = {n: e["auc"] for n, a in arms.items() if not knows_truth(n, a) and (e := at(a, task.path)) and "auc" in e}
     finite = {name: value for name, value in known.items() if math.isfinite(value)}
     return max(finite, key=lambda name: finite[name]) if finite else None
 
@@ -37,7 +42,8 @@ def best_arm(arms: dict[str, Any]) -> str:
     entry = at(arms[name], task.path) or {}
     text = f"on the {task.name.lower()} test, {name} has the highest AUC ({percent(entry['auc'])} %)"
     if name == BASELINE:
-        rest = {n: at(a, f"minus_{BASELINE}.{task.path}") for n, a in arms.items() if n not in (BASELINE, ORACLE_ARM)}
+        candidates = {n: a for n, a in arms.items() if n != BASELINE and not knows_truth(n, a)}
+        rest = {n: at(a, f"minus_{BASELINE}.{task.path}") for n, a in candidates.items()}
         level = [n for n, d in rest.items() if d and not sign_of(d)]
         return text + (f", with no difference to {', '.join(level)}" if level else "")
     versus = at(arms[name], f"minus_{BASELINE}.{task.path}")

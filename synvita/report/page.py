@@ -113,6 +113,7 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
         differences=difference_rows(differences),
         difference_figure=difference_boxes(differences) if differences else "",
         weights=weight_rows(results.get("weights") or {}),
+        other_weights={who: weight_rows(found) for who, found in (results.get("other_weights") or {}).items() if found},
         types=[*map(str, Misalignment), UNKNOWN],
         gallery=gallery(run, triplets),
         answers=answers,

@@ -65,6 +65,11 @@ ARMS = {
     "synvita": Arm("learned", 1.0),
     "weighted_oracle": Arm("oracle"),
 }
+# The same with weights of a scorer that sees the whole clip, not single frames.
+VIDEO_ARMS = {
+    "weighted_video": Arm("learned", scorers=("video_llm",)),
+    "synvita_video": Arm("learned", 1.0, scorers=("video_llm",)),
+}
 UNTRAINED = "off_the_shelf"
 
 

@@ -67,6 +67,7 @@ def make_results() -> dict[str, Any]:
             "all": {"clips": 1790, "right": 1204, "mean_weight": 0.1234, "auc": 0.813, "low": 0.79, "high": 0.834},
             "flip": {"clips": 40, "right": 0, "mean_weight": 0.021},
         },
+        "other_weights": {"a_video_llm": {"all": {"clips": 1791, "right": 1204, "mean_weight": 0.5, "auc": 0.777}}},
         "score_differences": {k: {"mean": float(np.mean(v)), "values": v} for k, v in spreads.items()},
     }
 

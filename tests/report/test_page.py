@@ -108,6 +108,7 @@ def test_every_number_of_the_table_is_there(tmp_path: Path, results: dict[str, A
         assert row.model in page
         assert all(f"<td>{value:.2f}</td>" in page for value in row.values)
     assert "<b>81.3</b><small>[79.0, 83.4]</small>" in page and "<td>1,790</td>" in page
+    assert "<b>77.7</b>" in page.split("The same for weights from a_video_llm")[1] and "<td>1,791</td>" in page
     assert "0.777" in page and "0.222" in page and "world_truth" not in page.split('id="clips"')[1]
 
 
@@ -117,6 +118,12 @@ def test_only_intervals_without_zero_are_marked(tmp_path: Path, results: dict[st
     assert '<span class="difference worse">▼ -8.2<br>[-11.0, -5.1]</span>' in page
     assert '<span class="difference">+1.1<br>[-0.4, +2.7]</span>' in page
     assert '<span class="difference">+0.0<br>[-2.0, +2.0]</span>' in page
+
+
+def test_an_arm_that_was_told_the_truth_is_a_ceiling_whatever_its_name(results: dict[str, Any]) -> None:
+    before = finding(results["arms"])
+    results["arms"]["mine"] = results["arms"]["weighted_oracle"] | {"weights_from": "product of world_truth"}
+    assert finding(results["arms"]) == before and "synvita has the highest AUC" in before
 
 
 def test_the_finding_follows_the_numbers(results: dict[str, Any]) -> None:

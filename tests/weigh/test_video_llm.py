@@ -9,7 +9,7 @@ import torch
 from synvita.core.records import ClipWeight, ScoredClip, Triplet
 from synvita.core.store import read_records
 from synvita.core.video import sample_video, write_video
-from synvita.evaluate.results import score_differences, weight_quality
+from synvita.evaluate.results import beside_ensemble, score_differences, weight_quality
 from synvita.train.config import Arm
 from synvita.train.examples import weights_for
 from synvita.weigh.stage import WeighConfig, score, weigh
@@ -68,5 +68,6 @@ def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run,
         alone = [r for r in rows if r.criterion == "difference" and r.scorers == ["llava"]]
         weights = [r.weight for r in alone if triplets[r.triplet_id].misalignment == kind]
         assert sorted(max(0.0, v) for v in found["values"]) == pytest.approx(sorted(weights), abs=1e-5)
+    assert beside_ensemble(run) == [["video_llm"], ["llava", "video_llm"]]
     frames, both = weight_quality(run), weight_quality(run, ["llava", "video_llm"])
     assert frames == weight_quality(run, ["llava"]) != both

@@ -112,6 +112,7 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
             started, run, config = time.monotonic(), folder / f"seed-{seed}", config_of(base, seed)
             missing = [arm for arm in arms if not (run / "figures" / f"{arm}.json").exists()]
             if not missing:
+                note_seconds(folder, name, seed, 0.0)  # other studies have trained them all
                 continue
             claim_run(run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
             stages.make_triplets(run, config)

@@ -9,7 +9,7 @@ from small import SMALL
 
 from synvita import study
 from synvita.cli import main
-from synvita.report.study import half_width, mean, paired, render, sign_test, spread
+from synvita.report.study import half_width, mean, on_common_seeds, paired, render, sign_test, spread
 
 DOCS = Path(__file__).parent.parent / "docs"
 TINY = [*SMALL, "--world.triplets", "14", "--world.test", "14", "--world.test-open", "14"]
@@ -17,6 +17,7 @@ TINY = [*SMALL, "--world.triplets", "14", "--world.test", "14", "--world.test-op
 
 def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     few = {"arms": {"off_the_shelf": "off_the_shelf", "real_only": "real_only", "uniform": "uniform"}}
+    few["objective"] = {"language-model loss on all clips": "uniform"}
     monkeypatch.setattr(study, "studies", lambda: few)
     command = ["study", "arms", "--run", str(tmp_path), *TINY]
     assert main([*command, "--seeds", "1"]) == 0
@@ -32,6 +33,9 @@ def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_pat
     text = (tmp_path / "results.md").read_text()
     assert "synvita study arms --seeds 2 --run DIR" in text and "| uniform | 2 |" in text
     assert text == render(results)
+    assert main(["study", "objective", "--run", str(tmp_path), *TINY, "--seeds", "2"]) == 0  # nothing to train
+    assert (tmp_path / "seed-0" / "figures" / "uniform.json").stat().st_mtime_ns == first
+    assert "| language-model loss on all clips | 2 |" in (tmp_path / "results.md").read_text()
     capsys.readouterr()
     assert main(["study", "ablation", "--run", str(tmp_path)]) == 2
     assert "study: unknown 'ablation'; known: arms" in capsys.readouterr().err
@@ -63,6 +67,16 @@ def test_spread_interval_and_sign_test_are_the_textbooks():
 def test_differences_are_taken_seed_by_seed():
     mine, other = {"0": {"open": 0.8}, "1": {"open": 0.9}, "2": {"open": 1.0}}, {"1": {"open": 0.5}, "0": {"open": 0.7}}
     assert paired(mine, other, "open") == pytest.approx([0.1, 0.4])
+
+
+def test_rows_of_a_table_are_means_over_the_same_seeds():
+    arms = {
+        "a": {"0": {"open": 1}, "1": {"open": 2}},
+        "b": {"1": {"open": 3}, "2": {"open": 4}},
+        "c": {"7": {"open": 5}},
+    }
+    assert on_common_seeds(["a", "b", "nobody"], arms) == {"a": {"1": {"open": 2}}, "b": {"1": {"open": 3}}}
+    assert on_common_seeds(["a", "c"], arms) == {"a": arms["a"], "c": arms["c"]}  # nothing in common: all, and counted
 
 
 @pytest.mark.skipif(not (DOCS / "results.json").exists(), reason="no study was committed yet")

@@ -75,6 +75,13 @@ def row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def on_common_seeds(names: list[str], arms: dict[str, Figures]) -> dict[str, Figures]:
+    """These arms' figures on the seeds that all of them have (those that have any), so that rows can be compared."""
+    there = {name: arms[name] for name in names if arms.get(name)}
+    common = set.intersection(*(set(found) for found in there.values())) if there else set()
+    return {name: {s: f for s, f in found.items() if s in common} if common else found for name, found in there.items()}
+
+
 def figure_table(rows: dict[str, str], arms: dict[str, Figures]) -> list[str]:
     """Mean and spread over seeds per row and task, in percent."""
     lines = [row(["", "seeds", *TASKS.values()]), row(["---"] * (len(TASKS) + 2))]
@@ -151,18 +158,20 @@ def paper_table(study: str) -> list[str]:
 
 def render(results: dict[str, Any]) -> str:
     """The whole page; equal results give equal bytes."""
-    arms: dict[str, Figures] = results["arms"]
+    every: dict[str, Figures] = results["arms"]
     parts = [
         "# Results over seeds",
         "",
         "Made by `synvita study report` from `results.json`; do not edit. Mean ± standard deviation over seeds, in",
         "percent (AUC, mAP, accuracy). Every seed draws scenes, captions, clips, LoRA's start and the data's order",
         "anew; the tiny checkpoints are the shipped ones. Differences are paired by seed: mean [95 % interval by",
-        "Student's t] and the sign test's p.",
+        "Student's t] and the sign test's p. Studies share arms; a time is of those that the studies before it in DIR",
+        "had not trained.",
         "",
     ]
     for name, rows in results["studies"].items():
-        if not any(arm in arms and name in results["seconds"] for arm in rows.values()):
+        arms = on_common_seeds(list(dict.fromkeys((*rows.values(), *BASES[name]))), every)
+        if not arms or name not in results["seconds"]:
             continue
         seconds = results["seconds"][name]
         total = sum(seconds.values())

@@ -61,7 +61,9 @@ def make_weights(run: Path, config: RunConfig) -> dict[str, int]:
     need(run, "clips.jsonl", "generate")
     if (run / "weights.jsonl").exists():
         return {}
-    total = count_lines(run / "clip_of_triplet.jsonl") * len(config.weigh.every)
+    # A clip may serve several triplets.
+    clips = {fields["clip_id"] for _, fields in parse_lines(run / "clip_of_triplet.jsonl")}
+    total = len(clips) * len(config.weigh.every)
     with only_one(run, "weigh"):
         with progress("weigh: scoring clips", total) as tick:
             score(run, config.weigh, tick)

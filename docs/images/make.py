@@ -30,7 +30,7 @@ COLOURS = ("#7a7f87", "#7a7f87", "#c2493d", "#2f6db5", "#2f6db5", "#2a8a4a")
 
 def arms(results: dict) -> None:
     """Means over seeds with 95 % intervals; the single seeds as ticks."""
-    figure, panels = plt.subplots(1, len(TASKS), figsize=(10.5, 2.9), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, len(TASKS), figsize=(10.5, 2.9), sharex=True, sharey=True, layout="constrained")
     for axes, (task, title) in zip(panels, TASKS.items(), strict=True):
         for y, ((plain, consistent), colour) in enumerate(zip(ROWS.values(), COLOURS, strict=True)):
             for arm, shift, face in ((plain, -0.16, "white"), (consistent, 0.16, colour)):
@@ -46,6 +46,9 @@ def arms(results: dict) -> None:
         axes.set_title(title, fontsize=10)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(left=False)
+        axes.grid(axis="x", color="#eee")
+        axes.set_axisbelow(True)
+        axes.set_xticks((70, 75, 80, 85))
     panels[0].set_yticks(range(len(ROWS)), list(ROWS))
     panels[0].invert_yaxis()
     kinds = [plt.Line2D([], [], marker="o", color="#555", linestyle="", markerfacecolor=f) for f in ("white", "#555")]

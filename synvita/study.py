@@ -2,7 +2,7 @@
 
     DIR/seed-0/            a run folder: data, clips, weights, adapters and pair scores all drawn anew for this seed
     DIR/seed-0/figures/    one file per arm: its figures on every task
-    DIR/results.json       arm x seed x task, seconds and commands: what `docs/results.md` is made from
+    DIR/results.json       arm x seed x task, seconds of one core: what `docs/results.md` is made from
 
 Studies share arms: what one has trained, another does not train again.
 """
@@ -33,7 +33,6 @@ def all_arms() -> dict[str, Arm]:
     found = dict(MINI_ARMS)
     for criterion in TABLE_4[1:-1]:  # uniform and difference are `uniform`, `weighted`, `weighted_oracle`
         found[f"learned_{criterion}"] = Arm("learned", criterion=criterion)
-        found[f"oracle_{criterion}"] = Arm("oracle", criterion=criterion)
     found["synvita_oracle"] = Arm("oracle", 1.0)
     found["weighted_both"] = Arm("learned", scorers=("llava", "video_llm"))
     found["synvita_both"] = Arm("learned", 1.0, scorers=("llava", "video_llm"))
@@ -54,8 +53,7 @@ def studies() -> dict[str, dict[str, str]]:
             "uniform": "uniform",
             **{f"{c}, learned": f"learned_{c}" for c in TABLE_4[1:-1]},
             "difference, learned": "weighted",
-            **{f"{c}, oracle": f"oracle_{c}" for c in TABLE_4[1:-1]},
-            "difference, oracle": "weighted_oracle",
+            "the truth": "weighted_oracle",
         },
         "objective": {
             "language-model loss on all clips": "uniform",
@@ -121,7 +119,7 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
             stages.run_arms(run, config, seed, workers, only=missing)
             for arm in missing:
                 write_figures(run, arm, seed, config)
-            note_seconds(folder, name, seed, time.monotonic() - started)
+            note_seconds(folder, name, seed, workers * (time.monotonic() - started))
             collect(folder)
     return collect(folder)
 
@@ -135,6 +133,7 @@ def write_figures(run: Path, arm: str, seed: int, config: RunConfig) -> None:
 
 
 def note_seconds(folder: Path, name: str, seed: int, seconds: float) -> None:
+    """Add to `seconds.json`: seconds of one core, per study and seed."""
     path = folder / "seconds.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     known.setdefault(name, {})[str(seed)] = round(known.get(name, {}).get(str(seed), 0) + seconds)

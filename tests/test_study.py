@@ -41,6 +41,20 @@ def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_pat
     assert "study: unknown 'ablation'; known: arms" in capsys.readouterr().err
 
 
+def test_with_the_truth_all_criteria_but_uniform_are_one(small_run, tmp_path):
+    from synvita.core.records import ClipWeight
+    from synvita.core.store import read_records
+    from synvita.weigh.stage import WeighConfig, weigh
+
+    for name in ("triplets.jsonl", "clips.jsonl", "clip_of_triplet.jsonl", "scores.jsonl"):
+        (tmp_path / name).write_bytes((small_run / name).read_bytes())
+    weigh(tmp_path, WeighConfig(criteria=study.TABLE_4))
+    rows = [r for r in read_records(tmp_path / "weights.jsonl", ClipWeight) if r.scorers == ["world_truth"]]
+    found = {c: [(r.triplet_id, r.weight) for r in rows if r.criterion == c] for c in study.TABLE_4}
+    assert found["target"] == found["product"] == found["hard"] == found["difference"] != found["uniform"]
+    assert {w for _, w in found["difference"]} == {0.0, 1.0}
+
+
 def test_the_studies_are_the_papers_tables_and_name_known_arms():
     known = study.all_arms()
     for name, rows in study.studies().items():

@@ -35,6 +35,11 @@ TITLES = {
     "lambda": "The consistency weight lambda (Table 8)",
     "misalignment": "Synthetic clips of one misalignment type (Tables 2 and 9)",
 }
+NOTES = {
+    "criteria": "The simulator's truth is 0 or 1, so with it all criteria but uniform give the same weights: one row.",
+    "objective": "The paper's Figure 4 has bars and no numbers. Its text: weights help on all three downstream tasks;\n"
+    "the consistency loss adds on two of them and not on SSv2-Events.",
+}
 # Two-sided 95 % quantiles of Student's t with n - 1 degrees of freedom, for n = 2, 3, ...
 T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 Figures = dict[str, dict[str, float]]  # seed -> task -> figure
@@ -177,7 +182,7 @@ def render(results: dict[str, Any]) -> str:
         total = sum(seconds.values())
         parts += [f"## {TITLES[name]}", ""]
         parts += [
-            f"    synvita study {name} --seeds {len(seconds)} --run DIR        # {total / 60:.0f} min on 2 cores",
+            f"    synvita study {name} --seeds {len(seconds)} --run DIR        # {total / 60:.0f} minutes of one core",
             "",
         ]
         parts += [*figure_table(rows, arms), ""]
@@ -188,5 +193,7 @@ def render(results: dict[str, Any]) -> str:
             parts += [*type_table(arms, rows), ""]
         if name == "scorers":
             parts += [*weight_table(results.get("weights", {})), *type_table(arms, rows), ""]
+        if name in NOTES:
+            parts += [NOTES[name], ""]
         parts += paper_table(name)
     return "\n".join(parts).rstrip() + "\n"

@@ -18,6 +18,13 @@ with in config.yaml.
 """
 
 
+def positive(text: str) -> int:
+    """An argument that counts something; refused at once, not after the first stage."""
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="synvita",
@@ -44,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     demo = stage("demo", "the whole chain in the miniature: prints the table and the path of the report", run_demo)
-    demo.add_argument("--workers", type=int, default=2, help="arms trained at a time, one thread each (default 2)")
+    demo.add_argument("--workers", type=positive, default=2, help="arms trained at a time, one thread each (default 2)")
 
     triplets = commands.add_parser("triplets", help="stage 1: make, import or check triplets")
     kinds = triplets.add_subparsers(dest="what", metavar="WHAT", required=True)
@@ -69,8 +76,8 @@ def parser() -> argparse.ArgumentParser:
     )
     stage("weigh", "stage 3: score every clip with both captions and turn the scores into weights", run_weigh)
     train = stage("train", "stages 4 and 5 for all arms: train, then ask every pair", run_train)
-    train.add_argument("--workers", type=int, default=2, help="arms at a time, one thread each (default 2)")
-    train.add_argument("--processes", type=int, default=1, help="processes (GPUs) that train one arm together")
+    train.add_argument("--workers", type=positive, default=2, help="arms at a time, one thread each (default 2)")
+    train.add_argument("--processes", type=positive, default=1, help="processes (GPUs) that train one arm together")
     train.add_argument("--synthetic-types", metavar="A,B", help="use synthetic clips of these misalignment types only")
     train.add_argument("--generators", metavar="A,B", help="use synthetic clips of these generators only")
     arm = stage("arm", "train and evaluate one arm with one seed", run_arm)
@@ -83,16 +90,16 @@ def parser() -> argparse.ArgumentParser:
 
     study = commands.add_parser(
         "study",
-        help="the miniature's experiment over seeds: arms, criteria, objective, margin, lambda, misalignment",
+        help="the miniature's experiment over seeds: arms, criteria, objective, scorers, margin, ...",
         description="Train and ask the arms of a study for several seeds; goes on where it was.",
         epilog=SETTINGS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    study.add_argument("name", help="arms, criteria, objective, margin, lambda, misalignment; or report")
+    study.add_argument("name", help="arms, criteria, objective, scorers, margin, lambda, misalignment; or report")
     study.add_argument("--run", type=Path, required=True, metavar="DIR", help="the folder of all studies")
-    study.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ... (default 5)")
-    study.add_argument("--workers", type=int, default=2, help="arms at a time, one thread each (default 2)")
+    study.add_argument("--seeds", type=positive, default=5, help="seeds 0, 1, ... (default 5)")
+    study.add_argument("--workers", type=positive, default=2, help="arms at a time, one thread each (default 2)")
     study.add_argument("--out", type=Path, metavar="FILE", help="report: where the tables go (default: DIR/results.md)")
     study.set_defaults(call=run_study)
 
@@ -302,8 +309,14 @@ def run_study(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita.recipes import RunConfig, recipe
     from synvita.report.study import render
 
+    if a.out is not None and a.out.is_dir():
+        raise ValueError(f"--out: {a.out} is a folder; give a file, e.g. {a.out / 'results.md'}")
     if a.name == "report":
         refuse(flags)
+        if not any(a.run.glob("seed-*/figures/*.json")):
+            raise ValueError(
+                f"--run: {a.run} holds no figures of a study (seed-*/figures); run synvita study arms first"
+            )
         found = study.collect(a.run)
     else:
         base = build(RunConfig, override(recipe("mini").as_dict(), flags))

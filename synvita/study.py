@@ -102,8 +102,6 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
     known = studies()
     if name not in known:
         raise ValueError(f"study: unknown {name!r}; known: {', '.join(known)}")
-    if seeds < 1:
-        raise ValueError(f"--seeds: {seeds} is not a positive number")
     arms = list(dict.fromkeys(known[name].values()))
     with only_one(folder, "study"):
         for seed in range(seeds):

@@ -39,6 +39,14 @@ def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_pat
     capsys.readouterr()
     assert main(["study", "ablation", "--run", str(tmp_path)]) == 2
     assert "study: unknown 'ablation'; known: arms" in capsys.readouterr().err
+    for knob, value in (("--workers", "0"), ("--seeds", "-1"), ("--seeds", "two")):
+        with pytest.raises(SystemExit, match="2"):
+            main([*command, knob, value])
+        assert f"argument {knob}: '{value}' is not a positive number" in capsys.readouterr().err
+    assert main(["study", "report", "--run", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere holds no figures of a study" in capsys.readouterr().err
+    assert main(["study", "report", "--run", str(tmp_path), "--out", str(tmp_path)]) == 2
+    assert f"--out: {tmp_path} is a folder; give a file" in capsys.readouterr().err
 
 
 def test_with_the_truth_all_criteria_but_uniform_are_one(small_run, tmp_path):
@@ -93,6 +101,18 @@ def test_rows_of_a_table_are_means_over_the_same_seeds():
     assert on_common_seeds(["a", "c"], arms) == {"a": arms["a"], "c": arms["c"]}  # nothing in common: all, and counted
 
 
-@pytest.mark.skipif(not (DOCS / "results.json").exists(), reason="no study was committed yet")
 def test_the_committed_tables_are_those_of_the_committed_results():
     assert (DOCS / "results.md").read_text() == render(json.loads((DOCS / "results.json").read_text()))
+
+
+def test_every_study_was_run_with_at_least_three_seeds_and_the_arms_with_five():
+    results = json.loads((DOCS / "results.json").read_text())
+    assert results["studies"] == study.studies()
+    for name, rows in results["studies"].items():
+        for arm in rows.values():
+            assert len(results["arms"][arm]) >= (5 if name == "arms" else 3), (name, arm)
+
+
+def test_the_readmes_table_is_the_committed_one():
+    rows = [line for line in (DOCS.parent / "README.md").read_text().splitlines() if "±" in line]
+    assert len(rows) == 8 and set(rows) <= set((DOCS / "results.md").read_text().splitlines())

@@ -189,10 +189,10 @@ def render(results: dict[str, Any]) -> str:
         for base in BASES[name]:
             if base in arms:
                 parts += [*difference_table(rows, arms, base), ""]
-        if name == "arms":
-            parts += [*type_table(arms, rows), ""]
         if name == "scorers":
-            parts += [*weight_table(results.get("weights", {})), *type_table(arms, rows), ""]
+            parts += weight_table(results.get("weights", {}))
+        if name in ("arms", "scorers", "misalignment"):
+            parts += [*type_table(arms, rows), ""]
         if name in NOTES:
             parts += [NOTES[name], ""]
         parts += paper_table(name)

@@ -69,8 +69,10 @@ def test_a_generator_and_a_scorer_of_ones_own_are_used_by_name(tmp_path, own_mod
     capsys.readouterr()
     assert main(["weigh", "--run", str(run), *options]) in (0, 3)
     rows = read_records(run / "weights.jsonl", ClipWeight)
-    assert rows and all(row.scorers == ["own_parts:Length"] for row in rows)
-    assert any(row.weight > 0 for row in rows)
+    own = [row for row in rows if row.scorers == ["own_parts:Length"]]
+    assert rows[0] == own[0] and {row.triplet_id for row in own} == {row.triplet_id for row in rows}
+    assert [row.scorers for row in rows if row not in own] == [["video_llm"]] * len(own)  # the recipe's, beside it
+    assert any(row.weight > 0 for row in own)
 
 
 def test_an_unknown_generator_lists_the_known_ones(tmp_path, capsys):

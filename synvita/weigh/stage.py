@@ -122,8 +122,8 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
     links = clip_links(run)
     scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
     gone = {row["id"] for row in read_set_aside(run) if row["stage"] == "weigh"}
-    ensembles = [list(config.scorers), *(name.split("+") for name in config.also)]
-    groups = ensembles + ([["world_truth"]] if config.oracle else [])
+    ensembles = dict.fromkeys([config.scorers, *(tuple(name.split("+")) for name in config.also)])  # each once
+    groups = [list(some) for some in ensembles] + ([["world_truth"]] if config.oracle else [])
     usable = [(t, clip) for t in triplets for clip in links.get(t.id, []) if clip not in gone]
     rows: list[ClipWeight] = []
     for scorers in groups:

@@ -69,5 +69,10 @@ def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run,
         weights = [r.weight for r in alone if triplets[r.triplet_id].misalignment == kind]
         assert sorted(max(0.0, v) for v in found["values"]) == pytest.approx(sorted(weights), abs=1e-5)
     assert beside_ensemble(run) == [["video_llm"], ["llava", "video_llm"]]
+    weigh(run, WeighConfig(scorers=("video_llm",), also=("video_llm",)))
+    again = read_records(run / "weights.jsonl", ClipWeight)
+    alone = [r for r in rows if r.scorers == ["video_llm"] and r.criterion == "difference"]
+    assert [r for r in again if r.scorers != ["world_truth"]] == alone  # named twice, there once
+    weigh(run, config)
     frames, both = weight_quality(run), weight_quality(run, ["llava", "video_llm"])
     assert frames == weight_quality(run, ["llava"]) != both

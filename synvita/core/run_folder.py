@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,6 +68,23 @@ def made_with(knob: str) -> list[str]:
         arm = rest.split(".")[1]
         return [f"{folder}/{arm}" for folder in made]
     return list(made)
+
+
+def remove(path: Path, run: Path) -> None:
+    """Remove a file or folder of a run, if it is there: the one place that removes, and only below the run folder.
+
+    Raises:
+        ValueError: the path, links followed, is not below `run`: nothing is touched.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    inside = path.parent.resolve() / path.name  # a link itself may go, what it points to may not
+    if ".." in path.parts or run.resolve() not in inside.parents:
+        raise ValueError(f"{path}: is not below {run}; nothing outside a run folder is ever removed")
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import reprlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -41,13 +42,25 @@ SPLITS = ("train", "val", "test", "test_open")  # test: like the training set; t
 
 def require_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name}: empty or not text ({value!r})")
+        raise ValueError(f"{name}: empty or not text ({reprlib.repr(value)})")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError(f"{name}: holds half a surrogate pair ({value[:60]!r}); remove it")
+
+
+def require_whole(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name}: {reprlib.repr(value)} is not a whole number from 0 on")
 
 
 def require_share(name: str, value: Any) -> None:
     """A number in [0, 1]; refuses NaN, None and booleans."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or not 0 <= value <= 1:
-        raise ValueError(f"{name}: {value!r} is not a number in [0, 1]")
+        raise ValueError(f"{name}: {reprlib.repr(value)} is not a number in [0, 1]")
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list or tuple as a list; anything else as an empty one."""
+    return list(value) if isinstance(value, (list, tuple)) else []
 
 
 @dataclass(frozen=True)
@@ -69,9 +82,11 @@ class Triplet:
     def __post_init__(self) -> None:
         for name in ("id", "video", "caption", "negative_caption"):
             require_text(name, getattr(self, name))
+        if not isinstance(self.explanation, str):
+            raise ValueError(f"explanation: not text ({reprlib.repr(self.explanation)})")
         if self.caption.strip() == self.negative_caption.strip():
             raise ValueError(f"negative_caption: the same as caption ({self.caption!r}); nothing to tell apart")
-        if self.misalignment is not None and self.misalignment not in set(Misalignment):
+        if self.misalignment is not None and self.misalignment not in [str(kind) for kind in Misalignment]:
             known = ", ".join(Misalignment)
             raise ValueError(f"misalignment: unknown type {str(self.misalignment)!r}; known: {known}")
         if self.misalignment is not None:
@@ -99,7 +114,11 @@ class Item:
     def __post_init__(self) -> None:
         for name in ("id", "triplet", "video", "caption", "answer"):
             require_text(name, getattr(self, name))
-        object.__setattr__(self, "clips", [(str(video), weight) for video, weight in self.clips])
+        if not isinstance(self.other, str):
+            raise ValueError(f"other: not text ({reprlib.repr(self.other)})")
+        if not isinstance(self.clips, list) or any(len(pair) != 2 for pair in map(as_list, self.clips)):
+            raise ValueError(f"clips: expected a list of [file, weight], got {reprlib.repr(self.clips)}")
+        object.__setattr__(self, "clips", [(video, weight) for video, weight in self.clips])
         for video, weight in self.clips:
             require_text("clips", video)
             require_share("clips: weight", weight)
@@ -122,6 +141,9 @@ class Clip:
     def __post_init__(self) -> None:
         for name in ("clip_id", "caption", "generator", "revision", "file"):
             require_text(name, getattr(self, name))
+        if not isinstance(self.settings, dict):
+            raise ValueError(f"settings: expected an object like {{...}}, got {reprlib.repr(self.settings)}")
+        require_whole("seed", self.seed)
 
 
 def clip_id(caption: str, generator: str, revision: str, settings: dict[str, Any], seed: int) -> str:
@@ -143,6 +165,7 @@ class ScoredClip:
     def __post_init__(self) -> None:
         for name in ("clip_id", "caption", "scorer"):
             require_text(name, getattr(self, name))
+        require_whole("frames", self.frames)
         require_share("score", self.score)
 
 
@@ -159,4 +182,8 @@ class ClipWeight:
     def __post_init__(self) -> None:
         for name in ("triplet_id", "clip_id", "criterion"):
             require_text(name, getattr(self, name))
+        if not isinstance(self.scorers, list):
+            raise ValueError(f"scorers: expected a list of names, got {reprlib.repr(self.scorers)}")
+        for scorer in self.scorers:
+            require_text("scorers", scorer)
         require_share("weight", self.weight)

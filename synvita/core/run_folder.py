@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from synvita.core.reading import read_yaml
 from synvita.core.settings import dotted
 from synvita.core.store import write_atomic
 
@@ -47,7 +49,7 @@ def claim_run(
             raise ValueError(f"--run: {run} holds {sorted(others)[0]!r} but no config.yaml; give a new or empty folder")
         write_atomic(path, text)
         return
-    there, here = dotted(complete(yaml.safe_load(path.read_text()))), dotted(yaml.safe_load(text))
+    there, here = dotted(complete(read_yaml(path))), dotted(yaml.safe_load(text))
     differ = [k for k in sorted({*there, *here}) if there.get(k) != here.get(k)]
     used = [k for k in differ if any((run / made).exists() for made in made_with(k))]
     if differ and not used:
@@ -58,6 +60,11 @@ def claim_run(
             f"--run: {run} belongs to another configuration ({'; '.join(changed[:5])}"
             f"{'; ...' if len(changed) > 5 else ''}); give another folder or the configuration in {path}"
         )
+
+
+def again(command: str, run: Path) -> str:
+    """A command that somebody can paste into a shell: `synvita weigh --run 'my run'`."""
+    return f"synvita {command} --run {shlex.quote(str(run))}"
 
 
 def made_with(knob: str) -> list[str]:

@@ -10,7 +10,12 @@ from synvita.core.store import parse_lines, write_records
 def read_set_aside(run: Path) -> list[dict[str, str]]:
     """Rows {stage, id, reason}."""
     path = run / "set_aside.jsonl"
-    return [fields for _, fields in parse_lines(path)] if path.exists() else []
+    rows = []
+    for number, fields in parse_lines(path) if path.exists() else ():
+        if set(fields) != {"stage", "id", "reason"} or not all(isinstance(v, str) for v in fields.values()):
+            raise ValueError(f"{path}:{number}: needs stage, id and reason, as text; remove the line")
+        rows.append(fields)
+    return rows
 
 
 def set_aside(run: Path, stage: str, reasons: dict[str, str]) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import copy
 import dataclasses
 import difflib
+import math
+import reprlib
 import types
 import typing
 from typing import Any, TypeVar
 
-import yaml
+from synvita.core.reading import check_keys, parse_yaml
 
 T = TypeVar("T")
+
+
+KINDS = {int: "a whole number", str: "text", bool: "true or false"}
 
 
 def knob(path: str) -> str:
@@ -27,7 +32,7 @@ def build(kind: type[T], values: Any, path: str = "") -> T:
     """
     hints = typing.get_type_hints(kind)
     if not isinstance(values, dict):
-        raise ValueError(f"{knob(path)}: expected settings by name, got {values!r}")
+        raise ValueError(f"{knob(path.rstrip('.'))}: expected settings by name, got {reprlib.repr(values)}")
     unknown = [key for key in values if key not in hints]
     if unknown:
         raise ValueError(unknown_knob(f"{path}{unknown[0]}", [f"{path}{name}" for name in hints]))
@@ -53,26 +58,30 @@ def convert(hint: Any, value: Any, path: str) -> Any:
     if origin is tuple:
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, (list, tuple)):
-            raise ValueError(f"{knob(path)}: expected a list like a,b, got {value!r}")
+            raise ValueError(f"{knob(path)}: expected a list like a,b, got {reprlib.repr(value)}")
         return tuple(convert(arguments[0], item, path) for item in items)
     if origin is dict:
         if not isinstance(value, dict):
-            raise ValueError(f"{knob(path)}: expected settings by name, got {value!r}")
+            raise ValueError(f"{knob(path)}: expected settings by name, got {reprlib.repr(value)}")
         return {key: convert(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):  # YAML reads 1e-4 as text
+    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
-            return float(value)
-        except ValueError:
-            raise ValueError(f"{knob(path)}: expected a number, got {value!r}") from None
+            number = float(value)  # YAML reads 1e-4 as text
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise ValueError(f"{knob(path)}: expected a finite number, got {reprlib.repr(value)}")
+        return number
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ValueError(f"{knob(path)}: expected {hint.__name__}, got {value!r}")
+        raise ValueError(f"{knob(path)}: expected {KINDS.get(hint, hint.__name__)}, got {reprlib.repr(value)}")
     return value
 
 
 def override(values: dict[str, Any], flags: list[str]) -> dict[str, Any]:
     """Nested values with dotted flags put in: ['--train.epochs', '8', '--weigh.criterion=hard'].
+
+    A flag with settings by name (`--train.arms '{mine: {weights: learned}}'`) means what the same lines in a file mean:
+    they are put over what is there.
 
     Raises:
         ValueError: a flag without a value, something that is no flag.
@@ -96,8 +105,20 @@ def override(values: dict[str, Any], flags: list[str]) -> dict[str, Any]:
             into = into[key]
         if last not in into and parents[-1] not in ("models",):
             raise ValueError(unknown_knob(".".join([*parents, last]), sorted(dotted(values))))
-        into[last] = yaml.safe_load(text)
+        value = parse_yaml(text, flag)
+        if isinstance(value, dict):
+            check_keys(value, flag)
+        into[last] = merge({last: into.get(last)}, {last: value})[last]
     return values
+
+
+def merge(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """`given` over `values`, nested: what it does not name stays. Unknown knobs are found later by name."""
+    merged = dict(values)
+    for key, value in given.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
 
 
 def dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,13 +5,14 @@ Stages meet in these files, so a kill at any moment loses at most the item in fl
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from synvita.core.reading import parse_json
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as out:
-            out.write(data.encode() if isinstance(data, str) else data)
+            out.write(data.encode("utf-8") if isinstance(data, str) else data)
             out.flush()
             os.fsync(out.fileno())
         part.replace(path)
@@ -41,56 +42,77 @@ def write_records(path: Path, records: Iterable[Any]) -> None:
 
 
 def parse_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of each line; a last line without its newline is a write that a kill cut: dropped."""
-    text = path.read_bytes().decode("utf-8", errors="strict")
-    lines = text.split("\n")
-    for number, line in enumerate(lines[:-1], 1):
+    """(line number, object) of each line; a last line without its newline is a write that a kill cut: dropped.
+
+    For files that this program appends to; `core.reading` is for those that people write.
+
+    Raises:
+        ValueError: by file:line: not UTF-8, not JSON, not an object, a key twice.
+    """
+    data = path.read_bytes()
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
         if not line.strip():
             continue
+        where = f"{path}:{number}"
         try:
-            fields = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not JSON ({error.msg}); mend or remove the line") from None
+            fields = parse_json(line.decode("utf-8"), where)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{where}: byte 0x{line[error.start]:02x} is not UTF-8; mend or remove the line") from None
         if not isinstance(fields, dict):
-            raise ValueError(f"{path}:{number}: expected an object, got {type(fields).__name__}")
+            raise ValueError(f"{where}: expected an object, got {type(fields).__name__}")
         yield number, fields
 
 
 def make_record(kind: type[T], fields: dict[str, Any], where: str) -> T:
     """`kind(**fields)` with errors that say where; unknown and missing keys are named."""
-    names = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    all_fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    names = {f.name for f in all_fields}
     unknown = sorted(set(fields) - names)
     if unknown:
         raise ValueError(f"{where}: unknown key {unknown[0]!r} of a {kind.__name__}; known: {', '.join(sorted(names))}")
+    unset = dataclasses.MISSING
+    needed = [f.name for f in all_fields if f.default is unset and f.default_factory is unset]
+    lacking = [name for name in needed if name not in fields]
+    if lacking:
+        raise ValueError(f"{where}: a {kind.__name__} needs the key {lacking[0]!r}; mend or remove the line")
     try:
         return kind(**fields)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from None
 
 
-def read_records(path: Path, kind: type[T]) -> list[T]:
+def read_records(path: Path, kind: type[T], key: Sequence[str] = ()) -> list[T]:
     """All records of a file, in order.
 
+    Args:
+        key: names of the fields that no two records may share: a line that is there twice would count double.
     Raises:
         FileNotFoundError: no such file; ValueError: a bad line, as file:line, key, value.
     """
-    return [make_record(kind, fields, f"{path}:{number}") for number, fields in parse_lines(path)]
+    records: list[T] = []
+    first: dict[Any, int] = {}
+    for number, fields in parse_lines(path):
+        record = make_record(kind, fields, f"{path}:{number}")
+        if key:
+            values = tuple(_hashable(getattr(record, name)) for name in key)
+            if first.setdefault(values, number) != number:
+                same = ", ".join(f"{name} {getattr(record, name)!r}" for name in key)
+                raise ValueError(f"{path}:{number}: {same}: already in line {first[values]}; remove one of the two")
+        records.append(record)
+    return records
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def read_rows(table: Path, columns: Sequence[str], knob: str) -> list[tuple[str, dict[str, str]]]:
-    """(file:line, row) of a CSV or JSONL; ValueError if it is not there or lacks one of the columns."""
-    if not table.exists():
-        raise ValueError(f"{knob}: {table}: no such file")
-    if table.suffix == ".jsonl":
-        rows = [(f"{table}:{n}", {k: str(v) for k, v in fields.items()}) for n, fields in parse_lines(table)]
-    else:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [(f"{table}:{reader.line_num}", row) for row in reader]
-    if rows and not set(columns) <= set(rows[0][1]):
-        names = " and ".join(columns)
-        raise ValueError(f"{knob}: {table}: needs the columns {names}, has {', '.join(rows[0][1])}")
-    return rows
+    """Leaves with its last caller (`generate.existing`)."""
+    from synvita.core.reading import need_columns, read_table
+
+    names, rows = read_table(table, knob)
+    need_columns(table, names, columns, knob)
+    return [(row.where, row.fields) for row in rows]
 
 
 class Appender:

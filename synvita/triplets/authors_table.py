@@ -6,13 +6,15 @@ real row is paired with the synthetic rows of its `syn_video` that have the same
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synvita.core.reading import read_table
 from synvita.core.records import Item
-from synvita.triplets.tables import READERS, BadRow, video_finder
+from synvita.triplets.tables import BadRow, video_finder
 
 COLUMNS = {"videopath", "caption", "label", "domain", "syn_video", "alignment_diff"}
 ENTAILMENT = re.compile(r'Does this video entail the description: "(.*)"\?\s*\nAI: (Yes|No)\s*$', re.DOTALL)
@@ -41,10 +43,7 @@ class _Question:
 
 def is_authors_table(path: Path) -> bool:
     """By its columns; what cannot be read is left to the caller's reader."""
-    reader = READERS.get(path.suffix.lower())
-    if reader is None or path.suffix.lower() == ".parquet" or not path.is_file():
-        return False
-    return set(reader(path)[0]) >= COLUMNS
+    return path.suffix.lower() in (".csv", ".jsonl") and path.is_file() and set(read_table(path)[0]) >= COLUMNS
 
 
 def read_items(path: Path, video_root: Path | None = None) -> ImportedItems:
@@ -53,7 +52,7 @@ def read_items(path: Path, video_root: Path | None = None) -> ImportedItems:
     Raises:
         ValueError: no usable row.
     """
-    _, rows = READERS[path.suffix.lower()](path)
+    _, rows = read_table(path)
     find = video_finder(path.parent, video_root)
     questions: list[_Question] = []
     aside: list[BadRow] = []
@@ -93,9 +92,12 @@ def _question(where: str, number: int, fields: dict[str, Any], find: Any) -> _Qu
         raise ValueError(f"label: {label!r} does not agree with the answer {found[2]!r}")
     written = str(fields.get("alignment_diff") or "").strip()
     try:
-        weight = max(0.0, min(1.0, float(written))) if written else None
+        difference = float(written) if written else None
     except ValueError:
-        raise ValueError(f"alignment_diff: {written!r} is not a number") from None
+        difference = math.nan
+    if difference is not None and not math.isfinite(difference):
+        raise ValueError(f"alignment_diff: {written!r} is not a number")
+    weight = None if difference is None else max(0.0, min(1.0, difference))
     clip = str(fields.get("syn_video") or "").strip()
     video = find(str(fields.get("videopath") or ""))
     return _Question(where, number, video, found[1], found[2], domain == "synthetic", clip, weight)

@@ -7,19 +7,16 @@ encoding, nothing usable in it) ends the import.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 import os
-import reprlib
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synvita.core.reading import Row, cell, read_table
 from synvita.core.records import SPLITS, Misalignment, Triplet
 from synvita.core.store import write_records
 
@@ -78,16 +75,6 @@ SCHEMAS = (
 )
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One row as read: its fields, or the problem that kept it from being read. `number` counts rows from 1."""
-
-    where: str
-    number: int
-    fields: dict[str, Any]
-    problem: str = ""
-
-
 def read_triplets(path: Path, video_root: Path | None = None) -> Imported:
     """Read a table into checked triplets, so that every later stage may trust what it gets.
 
@@ -105,12 +92,7 @@ def read_triplets(path: Path, video_root: Path | None = None) -> Imported:
         FileNotFoundError: no such table.
         ValueError: an unknown suffix, a file that cannot be decoded, unknown columns, or no usable row.
     """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(f"{path}: unknown suffix {path.suffix!r}; known: {', '.join(READERS)}")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    columns, rows = reader(path)
+    columns, rows = read_table(path, used=[name for schema in SCHEMAS for name in schema.used])
     broken = [BadRow(row.where, row.problem) for row in rows if row.problem]
     if not columns and len(broken) == len(rows):
         raise ValueError(_nothing_usable(path, broken))
@@ -147,94 +129,6 @@ def write_set_aside(path: Path, bad_rows: list[BadRow]) -> None:
 # --- files to rows ---
 
 
-def _read_text(path: Path) -> str:
-    """UTF-8 or nothing: a guessed encoding would put wrong letters into captions without a word."""
-    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        ) from None
-    nul = text.find("\x00")
-    if nul >= 0:
-        raise ValueError(f"{path}:{text.count(chr(10), 0, nul) + 1}: a NUL byte; the file is damaged or not UTF-8 text")
-    return text
-
-
-def _read_csv(path: Path) -> tuple[list[str], list[_Row]]:
-    lines = _csv_lines(path, _read_text(path))
-    where, header, problem = next(lines, ("", [], ""))
-    if problem:
-        raise ValueError(f"{where}: the header: {problem}")
-    columns = [name.strip() for name in header]
-    rows = []
-    for number, (where, cells, problem) in enumerate(lines, 1):
-        if not problem and len(cells) != len(columns):
-            problem = f"{len(cells)} fields where the header has {len(columns)}; quote fields that hold commas"
-        rows.append(_Row(where, number, {} if problem else dict(zip(columns, cells, strict=True)), problem))
-    return columns, rows
-
-
-def _csv_lines(path: Path, text: str) -> Iterator[tuple[str, list[str], str]]:
-    """(file:line of the row's first line, its cells, problem); empty lines are passed over.
-
-    Strict, since a lenient reader takes a quote that is never closed for one long caption. The reader
-    starts afresh after an error, so the lines after the broken row are still read.
-    """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    while True:
-        first = reader.line_num + 1
-        cells, problem = [], ""
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            problem = f"not CSV ({error}), read up to line {reader.line_num}; look for a quote that is not closed"
-        if cells or problem:
-            yield f"{path}:{first}", cells, problem
-
-
-def _read_jsonl(path: Path) -> tuple[list[str], list[_Row]]:
-    """Unlike `store.parse_lines`, goes on after a bad line, and a last line may lack its newline: people edit these."""
-    rows: list[_Row] = []
-    for line_number, line in enumerate(_read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        fields, problem = {}, ""
-        try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            problem = f"not JSON ({error})"
-        if not isinstance(fields, dict):
-            fields, problem = {}, f"expected an object, got {type(fields).__name__}"
-        rows.append(_Row(f"{path}:{line_number}", len(rows) + 1, fields, problem))
-    return list(dict.fromkeys(name for row in rows for name in row.fields)), rows
-
-
-def _read_parquet(path: Path) -> tuple[list[str], list[_Row]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            columns = list(file.schema_arrow.names)
-            used = [name for name in columns if any(name in schema.used for schema in SCHEMAS)]
-            records = file.read(columns=used).to_pylist() if len(set(used)) == len(used) else []
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable Parquet file ({error}); write it again") from None
-    return columns, [_Row(f"{path}:row {number}", number, fields) for number, fields in enumerate(records, 1)]
-
-
-READERS: dict[str, Callable[[Path], tuple[list[str], list[_Row]]]] = {
-    ".csv": _read_csv,
-    ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
-}
-
-
 def _recognise(path: Path, columns: list[str]) -> _Schema:
     """The schema whose columns are all there; otherwise the error speaks of the one that comes closest."""
     missing = {schema: [name for name in schema.required if name not in columns] for schema in SCHEMAS}
@@ -254,7 +148,7 @@ def _recognise(path: Path, columns: list[str]) -> _Schema:
 # --- rows to triplets ---
 
 
-def _import_rows(rows: list[_Row], schema: _Schema, stem: str, find_video: Callable[[str], str]) -> Imported:
+def _import_rows(rows: list[Row], schema: _Schema, stem: str, find_video: Callable[[str], str]) -> Imported:
     triplets: list[Triplet] = []
     set_aside: list[BadRow] = []
     where_used: dict[str, str] = {}
@@ -273,31 +167,21 @@ def _import_rows(rows: list[_Row], schema: _Schema, stem: str, find_video: Calla
     return Imported(triplets, set_aside)
 
 
-def _make_triplet(row: _Row, schema: _Schema, stem: str, find_video: Callable[[str], str]) -> Triplet:
-    caption, negative = _text(row.fields, "caption"), _text(row.fields, schema.negative_caption)
+def _make_triplet(row: Row, schema: _Schema, stem: str, find_video: Callable[[str], str]) -> Triplet:
+    caption, negative = cell(row.fields, "caption"), cell(row.fields, schema.negative_caption)
     given_id = row.fields.get(schema.id) if schema.id else None
     if isinstance(given_id, int) and not isinstance(given_id, bool):
         given_id = str(given_id)  # JSONL and Parquet often number their rows
     has_id = given_id is not None and given_id != ""
     return Triplet(
-        id=_text({"id": given_id}, "id") if has_id else f"{stem}:{row.number}",
+        id=cell({"id": given_id}, "id") if has_id else f"{stem}:{row.number}",
         caption=caption,
         negative_caption=negative,
-        misalignment=_misalignment(_text(row.fields, "misalignment")) if "misalignment" in row.fields else None,
-        split=_text(row.fields, "split").strip().lower() if row.fields.get("split") not in (None, "") else "train",
-        video=_named(schema.video, find_video, _text(row.fields, schema.video)),
-        explanation=_text(row.fields, schema.explanation) if row.fields.get(schema.explanation) else "",
+        misalignment=_misalignment(cell(row.fields, "misalignment")) if "misalignment" in row.fields else None,
+        split=cell(row.fields, "split").strip().lower() if row.fields.get("split") not in (None, "") else "train",
+        video=_named(schema.video, find_video, cell(row.fields, schema.video)),
+        explanation=cell(row.fields, schema.explanation) if row.fields.get(schema.explanation) else "",
     )
-
-
-def _text(fields: dict[str, Any], column: str) -> str:
-    """A cell that can be written as UTF-8 again, under the name it has in the user's table."""
-    value = fields.get(column)
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{column}: empty or not text ({reprlib.repr(value)})")
-    if "\x00" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise ValueError(f"{column}: holds a NUL or half a surrogate pair ({value!r}); remove it")
-    return value
 
 
 def _misalignment(name: str) -> Misalignment:

@@ -9,9 +9,9 @@ No random state is stored: what is random in a step (dropout, order) is seeded b
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from synvita.core.provenance import digest
+from synvita.core.reading import read_json
+from synvita.core.run_folder import remove
 from synvita.core.settings import dotted
 from synvita.core.store import as_line, parse_lines, write_atomic
 from synvita.train.prepare import Prepared
@@ -52,7 +54,7 @@ def begin(folder: Path, settings: dict[str, Any], data: dict[str, str]) -> None:
     if not path.exists():
         write_atomic(path, json.dumps({"settings": settings, "data": data}))
         return
-    there = json.loads(path.read_text())
+    there = read_json(path, ["settings", "data"])
     was, now = dotted(there["settings"]), dotted(json.loads(json.dumps(settings)))
     changed = [f"{k}: {was.get(k)} -> {now.get(k)}" for k in sorted({*was, *now}) if was.get(k) != now.get(k)]
     for what, ids in (
@@ -66,36 +68,45 @@ def begin(folder: Path, settings: dict[str, Any], data: dict[str, str]) -> None:
         raise ValueError(f"{folder}: began otherwise ({'; '.join(changed)}); remove this folder to begin anew")
 
 
+def drop(path: Path) -> None:
+    """Remove an entry of a checkpoint folder, never what a link there points to.
+
+    What a disk will not give up, or another process removes at the same moment, is no reason to stop a training.
+    """
+    with contextlib.suppress(OSError):
+        remove(path, path.parent)
+
+
 def save_state(folder: Path, state: State) -> Path:
     """Write a checkpoint beside the earlier ones: nothing is lost if the disk is full or the process is killed."""
     from safetensors.torch import save_file
 
     final = folder / f"step-{state.step:06d}"
     part = folder / f".{final.name}.{os.getpid()}.part"
-    shutil.rmtree(part, ignore_errors=True)
+    drop(part)
     part.mkdir(parents=True)
     try:
         save_file({k: v.contiguous() for k, v in state.adapter.items()}, part / "adapter.safetensors")
         torch.save(state.optimizer, part / "optimizer.pt")
-        (part / "state.json").write_text(json.dumps({"step": state.step, "best": state.best}))
+        (part / "state.json").write_text(json.dumps({"step": state.step, "best": state.best}), encoding="utf-8")
         for file in part.iterdir():
             with file.open("rb") as written:
                 os.fsync(written.fileno())
-        shutil.rmtree(final, ignore_errors=True)
+        drop(final)
         part.rename(final)
     except RuntimeError as error:  # torch's writer says so when a disk is full
         raise OSError(f"{final}: the checkpoint could not be written ({str(error).splitlines()[0]})") from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        drop(part)
     for old in saved_states(folder)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+        drop(old)
     return final
 
 
 def saved_states(folder: Path) -> list[Path]:
     """Whole checkpoints, the oldest first; what a kill left half-written is removed."""
     for torn in folder.glob(".step-*.part"):
-        shutil.rmtree(torn, ignore_errors=True)
+        drop(torn)
     return sorted(p for p in folder.glob("step-*") if (p / "state.json").exists())
 
 
@@ -107,7 +118,7 @@ def load_state(folder: Path) -> State | None:
     if not found:
         return None
     last = found[-1]
-    state = json.loads((last / "state.json").read_text())
+    state = read_json(last / "state.json", ["step", "best"])
     optimizer = torch.load(last / "optimizer.pt", map_location="cpu", weights_only=True)
     return State(state["step"], load_file(last / "adapter.safetensors"), optimizer, state["best"])
 

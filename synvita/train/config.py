@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
+from synvita.core.names import check_name
 from synvita.core.records import Misalignment
 from synvita.videollm.lora import Lora
 from synvita.videollm.protocol import Loading, dtype_of
@@ -12,18 +15,38 @@ WEIGHTS = ("learned", "none", "oracle", "uniform")
 CRITERIA = ("difference", "hard", "product", "table", "target", "uniform")
 CHOICES = {
     "shared_tokens": ("digit", "token"),
-    "normaliser": ("authors", "global", "weighted"),
+    "normaliser": ("authors", "global", "separate", "weighted"),
     "grouping": ("item", "triplet"),
     "schedule": ("constant", "cosine", "linear"),
     "optimizer": ("adam", "adamw"),
     "keep": ("best", "last"),
     "tracker": ("none", "tensorboard", "trackio", "wandb"),
 }
+NOT_NEGATIVE = (
+    "frames",
+    "micro_batch",
+    "warmup",
+    "weight_decay",
+    "clip",
+    "checkpoint_steps",
+    "checkpoint_minutes",
+    "validate_steps",
+)
 
 
 def choose(knob: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{knob}: unknown {value!r}; known: {', '.join(known)}")
+
+
+def check_number(knob: str, value: float, zero: bool = True) -> None:
+    """ValueError: NaN, infinite or negative; 0 unless `zero`. (Compared, not converted: integers may be huge.)"""
+    if not -math.inf < value < math.inf:
+        raise ValueError(f"{knob}: {value} is not a finite number")
+    if value < 0 and zero:
+        raise ValueError(f"{knob}: {value} is negative")
+    if value <= 0 and not zero:
+        raise ValueError(f"{knob}: {value} is not a positive number")
 
 
 @dataclass(frozen=True)
@@ -46,6 +69,8 @@ class Arm:
 
     def __post_init__(self) -> None:
         choose("--arm: weights", self.weights, WEIGHTS)
+        if not 0 <= self.consistency_weight < math.inf or not 0 <= self.margin <= 1:  # refuses NaN, too
+            raise ValueError(f"--arm: consistency_weight must be a number >= 0 and margin in [0, 1], got {self}")
         if self.criterion:
             choose("--arm: criterion", self.criterion, CRITERIA)
         for name in self.synthetic_types:
@@ -54,8 +79,6 @@ class Arm:
             raise ValueError("--arm: the consistency loss needs synthetic clips, but weights are 'none'")
         if (self.synthetic_types or self.generators) and self.weights == "none":
             raise ValueError("--arm: synthetic_types and generators restrict synthetic clips, but weights are 'none'")
-        if self.consistency_weight < 0 or not 0 <= self.margin <= 1:
-            raise ValueError(f"--arm: consistency_weight must be >= 0 and margin in [0, 1], got {self}")
 
 
 ARMS = {
@@ -73,6 +96,20 @@ VIDEO_ARMS = {
 UNTRAINED = "off_the_shelf"
 
 
+def check_arm(name: Any) -> str:
+    """An arm's name, which its folders get. ValueError: it cannot be a folder's, or is the untrained model's."""
+    if check_name("--train.arms", name) == UNTRAINED:
+        raise ValueError(f"--train.arms: {name!r} is the name of the model before training; give the arm another")
+    return name
+
+
+def check_seed(seed: Any) -> int:
+    """A seed, which names a folder. ValueError: no whole number, negative, or longer than a folder's name."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"--train.seed: {str(seed)[:80]!r} is not a whole number from 0 to 2^63 - 1")
+    return seed
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How every arm is trained.
@@ -80,13 +117,19 @@ class TrainConfig:
     model, and temporal_attention to training_prompt: see `videollm.protocol.Loading`.
     batch: examples per optimiser step, over all processes and accumulated micro-batches. micro_batch: examples per
         forward and backward pass of one process; 0 = all at once.
-    rate: peak learning rate. warmup: steps of linear rise. clip: largest gradient norm, 0 = as it is.
+    rate: peak learning rate. warmup: steps of linear rise; a training of no more steps than that gets a tenth of its
+        own, rounded up, and a warning. clip: largest gradient norm, 0 = as it is.
     grouping: what an example is: a triplet with its clips, or one item (one caption, the authors' composition).
-    normaliser: what the answer loss is divided by: all answer tokens of the optimiser batch (global), those of the
-        micro-batch (authors), or synthetic ones counting w (weighted).
+    normaliser: what the answer losses are divided by: all answer tokens of the optimiser batch, real and synthetic
+        (global), those of the micro-batch (authors), synthetic ones counting w (weighted), or the real loss by the
+        real tokens and the synthetic loss by the synthetic ones (separate). Eq. 6 is a mean over pairs in all of
+        them. So with k clips per triplet, `global` and `authors` give the real part 1 / (1 + k) of its weight in an
+        arm without clips (half with one clip) and make lambda 1 + k times what it is under `separate`: it is what
+        the authors' N does. Under `separate` the real part weighs the same with and without clips.
     explanations: mix in what is wrong with a negative caption, where a triplet says it (VideoCon's NLE).
     checkpoint_steps, checkpoint_minutes: how often a checkpoint is written; 0 = not by this clock.
     held_out: share of the training triplets that is kept back to choose by; validate_steps: how often it is asked.
+    frames: per video; 0 = as the model's own. decode_timeout: seconds for one video.
     cache_gb: most that a run's visual features may take on disk; those not read for longest go first.
     keep: the adapter of the best held-out AUC, or the last one.
     """
@@ -128,12 +171,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         dtype_of(self.dtype, "--train.dtype")
-        for name in ("epochs", "batch", "rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"--train.{name}: {getattr(self, name)} is not a positive number")
-        for name in ("micro_batch", "warmup", "weight_decay", "clip", "checkpoint_steps", "checkpoint_minutes"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--train.{name.replace('_', '-')}: {getattr(self, name)} is negative")
+        for name in self.arms:
+            check_arm(name)
+        check_seed(self.seed)
+        for name in ("epochs", "batch", "rate", "cache_gb", "decode_timeout"):
+            check_number(f"--train.{name.replace('_', '-')}", getattr(self, name), zero=False)
+        for name in NOT_NEGATIVE:
+            check_number(f"--train.{name.replace('_', '-')}", getattr(self, name))
         for name, known in CHOICES.items():
             choose(f"--train.{name.replace('_', '-')}", getattr(self, name), known)
         if not 0 <= self.held_out < 1:

@@ -19,7 +19,9 @@ from typing import Any
 import torch
 
 from synvita.core.provenance import seed_of
+from synvita.core.run_folder import remove
 from synvita.train import checkpoint
+from synvita.train.arm_folder import adapter_folder, checkpoint_folder
 from synvita.train.config import Arm, TrainConfig
 from synvita.train.examples import Example, Pair, join
 from synvita.train.objective import Counts, count, objective
@@ -52,11 +54,20 @@ def plan(ids: Sequence[str], size: int, epochs: int, seed: int) -> Iterator[list
             yield order[i : i + size]
 
 
+def warmup_of(steps: int, config: TrainConfig) -> int:
+    """Steps of warm-up: what is set, or a tenth of the steps, rounded up, if there are no more steps than that.
+
+    A training that is all warm-up hardly leaves its start: one step of 20 has a twentieth of the rate.
+    """
+    return config.warmup if config.warmup < steps else math.ceil(steps / 10)
+
+
 def rate_at(step: int, steps: int, config: TrainConfig) -> float:
     """Learning rate of a step (from 0): linear warm-up, then cosine or linear to zero, or constant."""
-    if step < config.warmup:
-        return config.rate * (step + 1) / config.warmup
-    done = min(1.0, (step - config.warmup) / max(1, steps - config.warmup))
+    warmup = warmup_of(steps, config)
+    if step < warmup:
+        return config.rate * (step + 1) / warmup
+    done = min(1.0, (step - warmup) / max(1, steps - warmup))
     if config.schedule == "cosine":
         return config.rate * 0.5 * (1 + math.cos(math.pi * done))
     return config.rate * (1 - done if config.schedule == "linear" else 1)
@@ -93,10 +104,11 @@ def train_arm(
     Goes on from the last checkpoint of `checkpoints/<arm>/<seed>/` after a kill or a SIGTERM.
 
     Raises:
-        ValueError: nothing to train on; begun with other data or settings. FloatingPointError: a loss is not finite;
-            names the batch's examples. MemoryError: not even half a micro-batch fits.
+        ValueError: a name or seed that cannot be a folder's; nothing to train on; begun with other data or settings.
+        FloatingPointError: a loss is not finite; names the batch's examples. MemoryError: not even half a micro-batch
+            fits.
     """
-    out = run / "adapters" / name / str(seed)
+    out, folder = adapter_folder(run, name, seed), checkpoint_folder(run, name, seed)
     if (out / "arm.json").exists():
         return out
     processes = Processes(config)
@@ -113,7 +125,6 @@ def train_arm(
         wrapped.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     processes.shard(model)
     ready = [prepare(model.questioner, e, config.shared_tokens) for e in examples]
-    folder = run / "checkpoints" / name / str(seed)
     trainer = Trainer(model, wrapped, store, ready, held_out, arm, config, seed, folder, processes)
     started = time.monotonic()
     trainer.run(tick)
@@ -164,6 +175,12 @@ class Trainer:
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(self.trained.values(), lr=config.rate, weight_decay=config.weight_decay)
         self.steps = config.epochs * math.ceil(len(ready) / config.batch)
+        warmup = warmup_of(self.steps, config)
+        if warmup != config.warmup and processes.first:
+            warnings.warn(
+                f"--train.warmup: {config.warmup} steps of a training of {self.steps}; warmed up for {warmup} instead",
+                stacklevel=2,
+            )
         self._resume()
 
     def _resume(self) -> None:
@@ -297,14 +314,15 @@ class Trainer:
             return
         if self.config.keep == "best" and self.best:
             adapter = checkpoint.load_best(self.folder)
+        run = self.folder.parents[2]
         part = out.with_name(f".{out.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
+        remove(part, run)
         part.mkdir(parents=True)
         save_lora(self.wrapped, part, self.model.revision, adapter)
         shutil.copy(self.folder / "log.jsonl", part / "log.jsonl")
-        (part / "arm.json").write_text(json.dumps(facts, indent=1) + "\n")
-        shutil.rmtree(out, ignore_errors=True)
+        (part / "arm.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        remove(out, run)
         part.rename(out)
-        shutil.rmtree(self.folder)
+        remove(self.folder, run)
         with contextlib.suppress(OSError):  # another seed is still at work there
             self.folder.parent.rmdir()

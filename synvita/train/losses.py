@@ -16,7 +16,8 @@ def answer_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None, 
     Args:
         logits: (N, vocab) at the positions that predict them. targets: (N,) token ids.
         weights: (N,) in [0, 1], the trust in each token's clip; None = 1.
-        tokens: what the sum is divided by: all answer tokens of the batch, real and synthetic; default N.
+        tokens: what the sum is divided by: of the whole batch, all answer tokens or (`separate`) those of this part;
+            default N.
     Returns:
         scalar fp32 (fp64 if the logits are).
     """

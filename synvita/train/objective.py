@@ -19,19 +19,26 @@ from synvita.videollm.protocol import Media
 
 @dataclass(frozen=True)
 class Counts:
-    """What the sums are divided by: answer tokens (with `weighted`, synthetic ones count w) and pairs."""
+    """What the sums are divided by: the real and the synthetic answer loss, each by a number of answer tokens; and
+    Eq. 6 by pairs."""
 
-    tokens: float
+    real: float
+    synthetic: float
     pairs: int
 
 
 def count(batch: Sequence[Prepared], normaliser: str = "global") -> Counts:
-    """Of a whole batch; clips of weight zero count, too, as in the authors' code (unless `weighted`)."""
-    tokens = 0.0
+    """Of a whole batch. Clips of weight zero count, too, as in the authors' code (unless `weighted`)."""
+    real = synthetic = 0.0
     for example in batch:
         for q in example.questions:
-            tokens += len(q.answer) * (q.weight if normaliser == "weighted" and q.synthetic else 1)
-    return Counts(tokens, sum(len(example.pairs) for example in batch))
+            if q.synthetic:
+                synthetic += len(q.answer) * (q.weight if normaliser == "weighted" else 1)
+            else:
+                real += len(q.answer)
+    if normaliser != "separate":  # one N for both, as the authors' code has it
+        real = synthetic = real + synthetic
+    return Counts(real, synthetic, sum(len(example.pairs) for example in batch))
 
 
 @dataclass(frozen=True)
@@ -146,8 +153,8 @@ def answers(logits: Tensor, wanted: Wanted, counts: Counts) -> tuple[Tensor, Ten
     synthetic = torch.tensor(wanted.synthetic, device=logits.device)
     target = torch.tensor(wanted.targets, device=logits.device)
     weight = torch.tensor(wanted.weights, device=logits.device)
-    real = answer_loss(logits[~synthetic], target[~synthetic], None, counts.tokens)
-    return real, answer_loss(logits[synthetic], target[synthetic], weight[synthetic], counts.tokens)
+    real = answer_loss(logits[~synthetic], target[~synthetic], None, counts.real)
+    return real, answer_loss(logits[synthetic], target[synthetic], weight[synthetic], counts.synthetic)
 
 
 def pairs(

@@ -30,7 +30,7 @@ class Watch:
     def __enter__(self) -> Watch:
         if self.processes.first:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.file = (self.folder / "log.jsonl").open("a")
+            self.file = (self.folder / "log.jsonl").open("a", encoding="utf-8")
         return self
 
     def __exit__(

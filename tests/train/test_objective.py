@@ -168,7 +168,8 @@ def test_parts_of_a_batch_add_up_to_the_whole(model, media):
 def test_a_clip_of_weight_zero_is_counted_but_never_computed(model, media):
     batch = [prepare(model.questioner, EXAMPLES[2])]
     assert [row.video for row in rows_of(batch, True)] == ["c.mp4"]
-    assert count(batch) == Counts(8, 2) and count(batch, "weighted") == Counts(4, 2)
+    assert count(batch) == Counts(8, 8, 2) and count(batch, "weighted") == Counts(4, 4, 2)
+    assert count(batch, "separate") == Counts(4, 4, 2)
     without = {k: v for k, v in media.items() if k != "t.mp4"}
     got = objective(model, batch, without, 1.0)
     assert got["synthetic"] == 0 and got["consistency"] == 0 and torch.isfinite(got["loss"])

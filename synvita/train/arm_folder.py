@@ -1,0 +1,48 @@
+"""The folders of an arm: made, replaced and removed by name, so names are checked and no link leads out of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synvita.core.reading import read_json
+from synvita.train.config import check_arm, check_seed
+
+
+def adapter_folder(run: Path, arm: str, seed: int) -> Path:
+    """`adapters/<arm>/<seed>`, absolute. ValueError: as `_below`."""
+    return _below(run, "adapters", arm, seed)
+
+
+def checkpoint_folder(run: Path, arm: str, seed: int) -> Path:
+    """`checkpoints/<arm>/<seed>`, absolute. ValueError: as `_below`."""
+    return _below(run, "checkpoints", arm, seed)
+
+
+def _below(run: Path, kind: str, arm: str, seed: int) -> Path:
+    """ValueError: a name or seed that is no folder's; a link that leads out of the run folder."""
+    home = run.resolve()
+    path = home / kind / check_arm(arm) / str(check_seed(seed))
+    if home not in path.resolve().parents:
+        raise ValueError(f"{path}: a link leads out of {run}; remove it (the whole run folder may be a link)")
+    return path
+
+
+def set_aside_by(run: Path, arm: str, seed: int) -> dict[str, str]:
+    """{video: reason} of what a finished arm was trained without, as its `arm.json` says; {} if it used everything.
+
+    Unlike other stages, a finished training does not try again what it set aside: its adapter is what it is. A second
+    call reads the same answer; to train with mended videos, remove the arm's folder.
+
+    Raises:
+        ValueError: the arm is not trained (the untrained model, too); `arm.json` was edited.
+    """
+    path = adapter_folder(run, arm, seed) / "arm.json"
+    if not path.exists():
+        raise ValueError(f"--run: {run} has no trained arm {arm!r} of seed {seed}; run synvita train --run {run}")
+    rows = read_json(path, ["set_aside"])["set_aside"]
+    try:
+        return {str(row["video"]): str(row["reason"]) for row in rows}
+    except (TypeError, KeyError):
+        raise ValueError(
+            f"{path}: set_aside is not a list of video and reason; remove {path.parent} to train again"
+        ) from None

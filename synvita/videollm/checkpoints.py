@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
 
 from synvita.core.provenance import folder_digest
 
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 SHIPPED = Path(__file__).parent.parent / "world" / "checkpoints"
+
+
+def look_for(name: str | Path, knob: str) -> None:
+    """Refuse a name that cannot lead to a checkpoint, without loading or fetching anything.
+
+    Raises:
+        ValueError: neither shipped, nor a checkpoint's folder, nor like owner/name, nor a module:Class that can be found.
+    """
+    module, colon, _ = str(name).partition(":")
+    if colon and not Path(name).exists():
+        try:
+            there = importlib.util.find_spec(module) is not None
+        except (ImportError, ValueError):
+            there = False
+        if not there:
+            raise ValueError(f"{knob}: cannot load {str(name)!r}: no module {module!r} is there; check PYTHONPATH")
+        return
+    if not HUB_NAME.fullmatch(str(name)) or Path(name).is_dir():
+        find_checkpoint(name, knob)
 
 
 def find_checkpoint(name: str | Path, knob: str = "--model") -> Path:
@@ -23,7 +44,7 @@ def find_checkpoint(name: str | Path, knob: str = "--model") -> Path:
         if not (folder / "config.json").exists():
             raise ValueError(f"{knob}: {name}: no config.json in this folder; not a checkpoint")
         return folder
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
+    if HUB_NAME.fullmatch(str(name)):
         from huggingface_hub import snapshot_download
 
         try:

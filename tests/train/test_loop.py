@@ -26,18 +26,6 @@ ARM = Arm("uniform", 1.0)
 CONFIG = TrainConfig(epochs=2, batch=14, warmup=2, lora=Lora(4, 8, 0.05), checkpoint_steps=2, checkpoint_minutes=0)
 
 
-@pytest.fixture
-def run(small_run, tmp_path) -> Path:
-    """The small run before training: 42 triplets with clips, weights and cached features."""
-    run = tmp_path / "run"
-    run.mkdir()
-    for name in ("triplets.jsonl", "clips.jsonl", "clip_of_triplet.jsonl", "weights.jsonl"):
-        shutil.copy(small_run / name, run)
-    for name in ("videos", "clips", "cache"):
-        (run / name).symlink_to(small_run / name)
-    return run
-
-
 def adapter(folder):
     return load_file(folder / "adapter_model.safetensors")
 

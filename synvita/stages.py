@@ -14,17 +14,53 @@ from pathlib import Path
 from typing import Any
 
 from synvita.core.progress import progress
-from synvita.core.run_folder import only_one
+from synvita.core.reading import read_json
+from synvita.core.run_folder import again, only_one
+from synvita.core.set_aside import read_set_aside
 from synvita.core.store import parse_lines
 from synvita.recipes import RunConfig
 from synvita.train.config import UNTRAINED, TrainConfig
+
+
+def check_backends(config: RunConfig, command: str) -> None:
+    """What a configuration names, looked for before any work: models, scorers, devices.
+
+    What the command itself uses must be there; what only later stages use may be on another machine, so that is a note.
+
+    Raises:
+        ValueError: a device or a checkpoint that the command needs and this machine does not have.
+    """
+    from synvita.videollm.checkpoints import look_for
+
+    train = {f"--train.{part}": getattr(config.train, part) for part in ("model", "tower", "base")}
+    weigh = {f"--weigh.models.{name}": config.weigh.models.get(name) for name in config.weigh.every}
+    uses = {"train": train, "arm": train, "weigh": weigh, "demo": train | weigh}.get(command, {})
+    if command in ("train", "arm", "demo"):
+        check_device(config.train.device, "--train.device")
+    if command in ("evaluate", "report"):
+        return
+    for knob, name in (train | weigh).items():
+        try:
+            if name is not None:
+                look_for(name, knob)
+        except ValueError as error:
+            if knob in uses:
+                raise
+            sys.stderr.write(f"note: {error} (a later stage needs it)\n")
+
+
+def check_device(device: str, knob: str) -> None:
+    if device != "cpu":  # torch takes seconds to import
+        from synvita.videollm import protocol
+
+        protocol.check_device(device, knob)
 
 
 def need(run: Path, name: str, command: str) -> Path:
     """A file that an earlier stage writes; ValueError names the command that makes it."""
     path = run / name
     if not path.exists():
-        raise ValueError(f"--run: {run} has no {name}; first run: synvita {command} --run {run}")
+        raise ValueError(f"--run: {run} has no {name}; first run: {again(command, run)}")
     return path
 
 
@@ -39,30 +75,31 @@ def make_triplets(run: Path, config: RunConfig) -> None:
     if (run / "triplets.jsonl").exists():
         return
     if config.world is None:
-        raise ValueError(f"--run: {run} has no triplets.jsonl; first run: synvita triplets import TABLE --run {run}")
+        raise ValueError(f"--run: {run} has no triplets.jsonl; first run: {again('triplets import TABLE', run)}")
     with only_one(run, "triplets"), progress("triplets: writing real videos", video_count(config.world)) as tick:
         build(run, config.world, tick)
 
 
 def make_clips(run: Path, config: RunConfig) -> dict[str, int]:
+    """The clips that are missing, also those that an earlier call set aside."""
     from synvita.generate.clips import generate
 
     triplets = need(run, "triplets.jsonl", "triplets make")
-    if (run / "clip_of_triplet.jsonl").exists():
+    aside = {row["stage"] for row in read_set_aside(run)}
+    if (run / "clip_of_triplet.jsonl").exists() and "generate" not in aside:
         return {}
-    total = sum(fields["split"] == "train" for _, fields in parse_lines(triplets))
+    total = sum(fields.get("split") == "train" for _, fields in parse_lines(triplets))
     with only_one(run, "generate"), progress("generate: synthetic clips", total) as tick:
         return generate(run, config.generate, tick)
 
 
 def make_weights(run: Path, config: RunConfig) -> dict[str, int]:
+    """The scores that are missing, also of clips that an earlier call set aside; the weights from all scores."""
     from synvita.weigh.stage import score, weigh
 
     need(run, "clips.jsonl", "generate")
-    if (run / "weights.jsonl").exists():
-        return {}
     # A clip may serve several triplets.
-    clips = {fields["clip_id"] for _, fields in parse_lines(run / "clip_of_triplet.jsonl")}
+    clips = {fields.get("clip_id") for _, fields in parse_lines(need(run, "clip_of_triplet.jsonl", "generate"))}
     total = len(clips) * len(config.weigh.every)
     with only_one(run, "weigh"):
         with progress("weigh: scoring clips", total) as tick:
@@ -83,13 +120,13 @@ def arm_work(run: Path, config: RunConfig, arm: str, seed: int) -> int:
 
 def training_steps(run: Path, config: TrainConfig) -> int:
     """How many optimiser steps an arm takes, if all its videos can be read."""
-    lines = [fields for _, fields in parse_lines(run / "triplets.jsonl") if fields["split"] == "train"]
+    lines = [fields for _, fields in parse_lines(run / "triplets.jsonl") if fields.get("split") == "train"]
     examples = len(lines) * (2 if config.grouping == "item" else 1)
     if config.grouping == "item" and config.explanations:
         examples += sum(bool(fields.get("explanation")) for fields in lines)
     if (run / "items.jsonl").exists():
         items = [fields for _, fields in parse_lines(run / "items.jsonl")]
-        examples += len(items) if config.grouping == "item" else len({fields["triplet"] for fields in items})
+        examples += len(items) if config.grouping == "item" else len({fields.get("triplet") for fields in items})
     return config.epochs * math.ceil(examples * (1 - config.held_out) / config.batch)
 
 
@@ -120,14 +157,15 @@ def run_arms(
     On a CPU each has one thread. `processes`: how many train one arm together (accelerate launch).
     """
     triplets = need(run, "triplets.jsonl", "triplets make")
-    if any(a.weights != "none" for a in config.train.arms.values()) and triplets.stat().st_size:
+    arms = {name: arm for name, arm in config.train.arms.items() if only is None or name in only}
+    if any(arm.weights != "none" for arm in arms.values()) and triplets.stat().st_size:
         need(run, "weights.jsonl", "weigh")
     fill_cache(run, config)
     environment = os.environ | {"SYNVITA_PARENT": str(os.getpid())}
     if config.train.device == "cpu":
         environment["OMP_NUM_THREADS"] = "1"
     children: list[subprocess.Popen[bytes]] = []
-    cost = {name: (arm.weights != "none", arm.consistency_weight > 0) for name, arm in config.train.arms.items()}
+    cost = {name: (arm.weights != "none", arm.consistency_weight > 0) for name, arm in arms.items()}
     slowest_first = sorted(cost, key=lambda name: cost[name], reverse=True)
 
     def one(arm: str) -> None:
@@ -145,7 +183,8 @@ def run_arms(
             child.terminate()
         assert child.stdout is not None
         for line in child.stdout:  # one per unit of work
-            tick(f"{arm}: {said}" if (said := line.decode().strip()) else "")
+            text = line.decode("utf-8", "replace").strip()
+            tick(f"{arm}: {text}" if text else "")
         if child.wait() != 0:
             failed.append(arm)
 
@@ -197,14 +236,14 @@ def make_results(run: Path, config: RunConfig, seed: int) -> dict[str, Any]:
 
         if not tasks(run):
             raise ValueError(f"--run: {run} has no triplets of split 'test' and no benchmarks/; nothing to evaluate")
-        raise ValueError(f"--run: {run} has no pairs/; first run: synvita train --run {run}")
+        raise ValueError(f"--run: {run} has no pairs/; first run: {again('train', run)}")
     return collect(run, arms, seed, config.evaluate)
 
 
 def make_report(run: Path) -> Path:
     from synvita.report.page import write_report
 
-    return write_report(run, json.loads(need(run, "results.json", "evaluate").read_text()))
+    return write_report(run, read_json(need(run, "results.json", "evaluate"), ["arms"]))
 
 
 def demo(run: Path, config: RunConfig, workers: int) -> Path:
@@ -224,5 +263,5 @@ def demo(run: Path, config: RunConfig, workers: int) -> Path:
     timed("train_and_evaluate", run_arms, run, config, seed, workers)
     timed("results", make_results, run, config, seed)
     report: Path = timed("report", make_report, run)
-    (run / "seconds.json").write_text(json.dumps(seconds, indent=1) + "\n")
+    (run / "seconds.json").write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")
     return report

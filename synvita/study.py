@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita import stages
+from synvita.core.reading import read_json
 from synvita.core.records import Misalignment
 from synvita.core.settings import build
 from synvita.core.store import write_atomic
@@ -133,7 +134,7 @@ def write_figures(run: Path, arm: str, seed: int, config: RunConfig) -> None:
 def note_seconds(folder: Path, name: str, seed: int, seconds: float) -> None:
     """Add to `seconds.json`: seconds of one core, per study and seed."""
     path = folder / "seconds.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = read_json(path) if path.exists() else {}
     known.setdefault(name, {})[str(seed)] = round(known.get(name, {}).get(str(seed), 0) + seconds)
     write_atomic(path, json.dumps(known, indent=1) + "\n")
 
@@ -145,13 +146,13 @@ def collect(folder: Path) -> Path:
     for run in sorted(folder.glob("seed-*")):
         seed = run.name.removeprefix("seed-")
         for path in sorted((run / "figures").glob("*.json")):
-            arms.setdefault(path.stem, {})[seed] = flat(json.loads(path.read_text()))
+            arms.setdefault(path.stem, {})[seed] = flat(read_json(path))
         if (run / "weights.jsonl").exists():
             from synvita.evaluate.results import weight_quality
 
             who = {"single frames": ["llava"], "the whole video": ["video_llm"], "both": ["llava", "video_llm"]}
             quality[seed] = {name: found for name, some in who.items() if (found := weight_quality(run, some))}
-    seconds = json.loads((folder / "seconds.json").read_text()) if (folder / "seconds.json").exists() else {}
+    seconds = read_json(folder / "seconds.json") if (folder / "seconds.json").exists() else {}
     out = {"studies": studies(), "seconds": seconds, "arms": dict(sorted(arms.items())), "weights": quality}
     write_atomic(folder / "results.json", json.dumps(out, indent=1) + "\n")
     return folder / "results.json"

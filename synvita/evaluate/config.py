@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -15,5 +16,9 @@ class EvaluateConfig:
     decode_timeout: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.draws < 1 or not 0 < self.level < 1 or self.rows_at_once < 1:
-            raise ValueError(f"--evaluate: impossible values {self}")
+        for name in ("draws", "rows_at_once", "decode_timeout"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"--evaluate.{name.replace('_', '-')}: {value} is not a positive number")
+        if not 0 < self.level < 1:
+            raise ValueError(f"--evaluate.level: {self.level} is not a share between 0 and 1, such as 0.95")

@@ -17,7 +17,7 @@ def look_for(name: str | Path, knob: str) -> None:
     """Refuse a name that cannot lead to a checkpoint, without loading or fetching anything.
 
     Raises:
-        ValueError: neither shipped, nor a checkpoint's folder, nor like owner/name, nor a module:Class that can be found.
+        ValueError: neither shipped, nor a checkpoint's folder, nor like owner/name, nor a module:Class that is there.
     """
     module, colon, _ = str(name).partition(":")
     if colon and not Path(name).exists():
@@ -55,6 +55,15 @@ def find_checkpoint(name: str | Path, knob: str = "--model") -> Path:
             ) from None
     shipped = ", ".join(sorted(p.name for p in SHIPPED.iterdir())) if SHIPPED.is_dir() else "none"
     raise ValueError(f"{knob}: {name}: no such folder; shipped: {shipped}; or a hub name owner/name")
+
+
+def miniature_warning(name: str | Path, knob: str = "--model") -> str | None:
+    """One line for people whose videos are real, if `name` is a shipped tiny checkpoint or a path to one."""
+    for folder in (SHIPPED / str(name), Path(name)):
+        if folder.resolve().parent == SHIPPED.resolve() and (folder / "config.json").is_file():
+            known = folder.resolve().name
+            return f"{known} knows coloured shapes only; its numbers on real videos mean nothing; give {knob}"
+    return None
 
 
 def quiet() -> None:

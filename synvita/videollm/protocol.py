@@ -38,6 +38,23 @@ class Loading:
     frames: int = 0
     training_prompt: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.dtype, torch.dtype):
+            raise ValueError(f"--dtype: {self.dtype!r} is not a torch.dtype; known: {', '.join(DTYPES)}")
+        check_device(self.device, "--device")
+        if self.device_map not in (None, "auto"):
+            raise ValueError(f"--device-map: unknown {self.device_map!r}; known: auto")
+        if self.device_map and self.device != "cpu":
+            raise ValueError(f"--device-map: auto chooses the devices itself; leave --device {self.device} out")
+        if isinstance(self.frames, bool) or not isinstance(self.frames, int) or self.frames < 0:
+            raise ValueError(f"--frames: {self.frames!r} is not a whole number from 0 (the model's own rule) on")
+
+    def refuse(self, why: str, *names: str) -> None:
+        """ValueError: one of these fields is set, and the checkpoint has no use for it; `why` says which that is."""
+        for name in names:
+            if getattr(self, name):
+                raise ValueError(f"--{name.replace('_', '-')}: {getattr(self, name)} given, but {why}; leave it out")
+
     def vision_device(self) -> str:
         """Where the small vision parts go; with a device map, the first accelerator."""
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device_map else self.device
@@ -54,6 +71,32 @@ class Loading:
                 load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=self.dtype
             )
         return found
+
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+
+
+def check_device(device: str, knob: str) -> None:
+    """Refuse a device that this machine does not have, before anything is loaded onto it.
+
+    Raises:
+        ValueError: an unknown name; a kind of device, or a number of one, that torch does not see here.
+    """
+    try:
+        kind = torch.device(device) if isinstance(device, str) else None
+    except RuntimeError:
+        kind = None
+    if kind is None or kind.type not in DEVICES:
+        raise ValueError(f"{knob}: unknown {device!r}; known: {', '.join(DEVICES)}, with a number as in cuda:1")
+    if kind.type == "cpu":
+        return
+    there = torch.backends.mps if kind.type == "mps" else torch.get_device_module(kind.type)
+    if not there.is_available():
+        seen = f"this machine's torch sees no {kind.type.upper()} device"
+        raise ValueError(f"{knob}: {device} asked for, but {seen}; give {knob} cpu, or a torch that was built for it")
+    last = 0 if kind.type == "mps" else there.device_count() - 1
+    if kind.index is not None and kind.index > last:
+        raise ValueError(f"{knob}: {device} asked for, but the last one here is {kind.type}:{last}; give that or less")
 
 
 def dtype_of(name: str, knob: str = "--dtype") -> torch.dtype:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synvita.videollm.models import load_model
-from synvita.videollm.protocol import Loading, dtype_of
+from synvita.videollm.protocol import Loading, check_device, dtype_of
 from synvita.videollm.scoring import score_captions
 
 CAPTIONS = ["a red ring", "two dogs run fast", "a man walks his dog then sits"]
@@ -51,3 +51,52 @@ def test_in_4_bits_the_scores_are_near(official_folder):
 def test_on_a_gpu_the_scores_are_those_of_the_cpu(official_folder):
     got, want = scores(official_folder, Loading(device="cuda")), scores(official_folder, Loading())
     assert (got - want).abs().max() < 1e-3 and all(map(math.isfinite, got.tolist()))
+
+
+# ---- settings that cannot be
+
+
+def test_cuda_without_a_cuda_device_is_refused_with_the_knob_and_the_way_out(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    text = "--train.device: cuda asked for, but this machine's torch sees no CUDA device; give --train.device cpu"
+    with pytest.raises(ValueError, match=text):
+        check_device("cuda", "--train.device")
+    with pytest.raises(ValueError, match="--device: cuda:1 asked for"):
+        Loading(device="cuda:1")
+
+
+def test_a_device_beyond_the_last_one_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_device("cuda:1", "--device")
+    with pytest.raises(ValueError, match="--device: cuda:2 asked for, but the last one here is cuda:1"):
+        check_device("cuda:2", "--device")
+
+
+@pytest.mark.parametrize("device", ["gpu", "meta", "", "cuda:x", 0, None])
+def test_an_unknown_device_is_refused_with_the_known_ones(device):
+    with pytest.raises(ValueError, match=r"--device: unknown .*known: cpu, cuda, mps"):
+        Loading(device=device)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"frames": -3}, "--frames: -3 is not a whole number"),
+        ({"frames": math.nan}, "--frames: nan"),
+        ({"frames": True}, "--frames: True"),
+        ({"frames": 1.5}, "--frames: 1.5"),
+        ({"device_map": "everywhere"}, "--device-map: unknown 'everywhere'; known: auto"),
+        ({"dtype": "float32"}, "--dtype: 'float32' is not a torch.dtype"),
+    ],
+)
+def test_a_setting_of_loading_that_cannot_be_is_refused_by_name(how, message):
+    with pytest.raises(ValueError, match=message):
+        Loading(**how)
+
+
+def test_a_device_beside_a_device_map_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match="--device-map: auto chooses the devices itself; leave --device cuda:1 out"):
+        Loading(device="cuda:1", device_map="auto")

@@ -14,7 +14,7 @@ Interval = tuple[float, float]  # low, high; both nan where the data allow no in
 CHUNK_CELLS = 1 << 20  # (draws x rows) held at once by the fast bootstrap: 8 MiB per int64 array
 
 
-def _group_codes(groups: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
+def group_codes(groups: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
     """Rows' group numbers in order of first appearance, and how many groups there are."""
     if not len(groups):
         raise ValueError("groups: none given; give one group (the row's video) per row")
@@ -23,7 +23,7 @@ def _group_codes(groups: Sequence[Hashable]) -> tuple[NDArray[np.intp], int]:
     return np.array(codes, dtype=np.intp), len(numbers)
 
 
-def _group_draws(count: int, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def group_draws(count: int, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """`draws` samples of `count` groups out of `count`, with replacement: the one source of draws for all intervals."""
     if draws < 1:
         raise ValueError(f"draws is {draws}; a bootstrap needs at least one (1000 is usual)")
@@ -31,7 +31,7 @@ def _group_draws(count: int, draws: int, seed: int) -> Iterator[NDArray[np.int64
     return (generator.integers(0, count, size=count) for _ in range(draws))
 
 
-def _percentiles(values: NDArray[np.float64], draws: int, level: float) -> Interval:
+def percentiles(values: NDArray[np.float64], draws: int, level: float) -> Interval:
     """The middle `level` of the values; nan if over half of the draws gave none, as the rest is a biased remainder."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; give a share between 0 and 1, such as 0.95")
@@ -39,6 +39,12 @@ def _percentiles(values: NDArray[np.float64], draws: int, level: float) -> Inter
         return math.nan, math.nan
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def bounds(interval: Interval) -> dict[str, float | None]:
+    """{"low", "high"} as JSON has them: an interval that the data do not allow is null, not NaN."""
+    low, high = (value if math.isfinite(value) else None for value in interval)
+    return {"low": low, "high": high}
 
 
 def bootstrap(
@@ -62,24 +68,24 @@ def bootstrap(
     Returns:
         (low, high), or (nan, nan) if more than half of the draws were skipped.
     """
-    codes, count = _group_codes(groups)
+    codes, count = group_codes(groups)
     members = [np.flatnonzero(codes == code) for code in range(count)]
     values = []
-    for drawn in _group_draws(count, draws, seed):
+    for drawn in group_draws(count, draws, seed):
         try:
             values.append(statistic(np.concatenate([members[code] for code in drawn])))
         except ValueError:
             continue
-    return _percentiles(np.array(values, dtype=np.float64), draws, level)
+    return percentiles(np.array(values, dtype=np.float64), draws, level)
 
 
 def _drawn_aucs(rankings: Sequence[Ranked], groups: Sequence[Hashable], draws: int, seed: int) -> NDArray[np.float64]:
     """(draws, len(rankings)) AUCs, the same draws for every ranking: rows weigh as often as their group was drawn."""
-    codes, count = _group_codes(groups)
+    codes, count = group_codes(groups)
     rows = rankings[0].order.size
     if codes.size != rows:
         raise ValueError(f"{codes.size} groups for {rows} rows; give one group (the row's video) per row")
-    samples = _group_draws(count, draws, seed)
+    samples = group_draws(count, draws, seed)
     chunk = max(1, CHUNK_CELLS // rows)
     parts = []
     for first in range(0, draws, chunk):
@@ -106,7 +112,7 @@ def auc_interval(
     truth, values = checked(labels, scores)
     need_rows(truth)
     aucs = _drawn_aucs([ranked(truth, values)], groups, draws, seed)[:, 0]
-    return _percentiles(aucs[~np.isnan(aucs)], draws, level)
+    return percentiles(aucs[~np.isnan(aucs)], draws, level)
 
 
 def paired_auc_difference_interval(
@@ -131,4 +137,4 @@ def paired_auc_difference_interval(
     need_rows(truth)
     aucs = _drawn_aucs([ranked(truth, first), ranked(truth, second)], groups, draws, seed)
     differences = aucs[:, 0] - aucs[:, 1]
-    return _percentiles(differences[~np.isnan(differences)], draws, level)
+    return percentiles(differences[~np.isnan(differences)], draws, level)

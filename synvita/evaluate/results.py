@@ -1,5 +1,8 @@
-"""Pair scores -> `results.json`: every metric with a bootstrap interval over videos, differences to `real_only`,
-and how well the learned weights find the clips that show what they should."""
+"""Pair scores -> `results.json`: every metric with a bootstrap interval over videos, and differences to `real_only`.
+
+A pair without a score is no row of any figure: it is counted (`missing`), never filled in. What cannot be computed from
+the rest is null, with its counts.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,29 @@ from typing import Any
 
 import numpy as np
 
-from synvita.core.records import ClipWeight, Misalignment, ScoredClip, Triplet
-from synvita.core.store import parse_lines, read_records, write_atomic
+from synvita.core.records import Misalignment
+from synvita.core.store import write_atomic
 from synvita.evaluate import intervals, metrics
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.facts import arm_facts
+from synvita.evaluate.pairs import Rows, pair_key, read_pairs
+from synvita.evaluate.weight_quality import beside_ensemble, score_differences, weight_quality
 
 BASELINE = "real_only"
 TEMPORAL = {Misalignment.ACTION, Misalignment.FLIP}
-Rows = list[dict[str, Any]]
-
-
-def read_pairs(folder: Path) -> dict[str, Rows]:
-    return {path.stem: [fields for _, fields in parse_lines(path)] for path in sorted(folder.glob("*.jsonl"))}
+Columns = tuple[np.ndarray, np.ndarray, list[str]]  # labels, scores, videos
+NOTHING = {"low": None, "high": None}
 
 
 def subsets(pairs: dict[str, Rows]) -> dict[str, Rows]:
     """The entailment figures, each a set of pairs: per test set, unseen concepts, temporal, per misalignment type."""
-    found: dict[str, Rows] = {}
-    if "in_distribution" in pairs:
-        found["in_distribution"] = pairs["in_distribution"]
-    rows = pairs.get("open") or pairs.get("in_distribution", [])
-    if "open" in pairs:
-        found["open"] = rows
-    found["unseen"] = [r for r in rows if r["unseen"]]
-    found["temporal"] = [r for r in rows if r["misalignment"] in TEMPORAL]
+    parts = {name: pairs[name] for name in ("in_distribution", "open") if pairs.get(name)}
+    rows = parts.get("open") or parts.get("in_distribution", [])
+    parts["unseen"] = [r for r in rows if r["unseen"]]
+    parts["temporal"] = [r for r in rows if r["misalignment"] in TEMPORAL]
     for kind in Misalignment:
-        found[f"per_type.{kind}"] = [r for r in rows if r["misalignment"] == kind]
-    return {name: rows for name, rows in found.items() if rows}
+        parts[f"per_type.{kind}"] = [r for r in rows if r["misalignment"] == kind]
+    return {name: rows for name, rows in parts.items() if rows}
 
 
 def scored(rows: Rows) -> Rows:
@@ -46,70 +44,91 @@ def scored(rows: Rows) -> Rows:
 
 def queries(rows: Rows) -> list[Rows]:
     """Rows by query, in the order of first appearance."""
-    found: dict[str, Rows] = {}
+    by_query: dict[str, Rows] = {}
     for row in rows:
-        found.setdefault(row["query"], []).append(row)
-    return list(found.values())
+        by_query.setdefault(row["query"], []).append(row)
+    return list(by_query.values())
 
 
-def columns(rows: Rows) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def columns(rows: Rows) -> Columns:
     return np.array([r["label"] for r in rows]), np.array([r["log_odds"] for r in rows]), [r["video"] for r in rows]
-
-
-def entailment(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
-    labels, scores, videos = columns(scored(rows))
-    low, high = intervals.auc_interval(labels, scores, videos, config.draws, seed=0, level=config.level)
-    return {"auc": metrics.roc_auc(labels, scores), "low": low, "high": high, **counts(rows)}
 
 
 def counts(rows: Rows) -> dict[str, int]:
     return {"expected": len(rows), "missing": len(rows) - len(scored(rows))}
 
 
-def retrieval_tables(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and scores (queries, videos), videos in one order."""
-    found = queries(scored(rows))
-    videos = {row["video"]: i for i, row in enumerate(found[0])}
-    labels, scores = np.zeros((len(found), len(videos))), np.zeros((len(found), len(videos)))
-    for q, some in enumerate(found):
-        for row in some:
-            labels[q, videos[row["video"]]], scores[q, videos[row["video"]]] = row["label"], row["log_odds"]
-    return labels, scores
+# ---- figures of one arm
 
 
-def mean_ap(labels: np.ndarray, scores: np.ndarray) -> float:
-    return metrics.mean_average_precision([(y, s) for y, s in zip(labels, scores, strict=True) if y.any()])
+def entailment(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
+    """ROC-AUC of the scored pairs; null where they are of one class only."""
+    labels, scores, videos = columns(scored(rows))
+    if not 0 < labels.sum() < labels.size:
+        return {"auc": None, **NOTHING, **counts(rows)}
+    interval = intervals.auc_interval(labels, scores, videos, config.draws, seed=0, level=config.level)
+    return {"auc": metrics.roc_auc(labels, scores), **intervals.bounds(interval), **counts(rows)}
+
+
+def mean_ap(ranked: list[Columns]) -> float:
+    """ValueError: no query has a positive."""
+    return metrics.mean_average_precision([(labels, scores) for labels, scores, _ in ranked if labels.any()])
 
 
 def retrieval(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
-    """Tie-aware mAP over queries; videos are resampled for the interval (fewer draws: each is a full ranking).
+    """Tie-aware mAP and recall over queries, each ranked over the videos that have a score for it.
+
+    A query of which no right video has a score is dropped and counted: a score for it would be made up.
+    """
+    every = queries(rows)
+    ranked = [columns(some) for some in map(scored, every) if any(row["label"] for row in some)]
+    told = {"queries": len(ranked), "queries_dropped": len(every) - len(ranked), **counts(rows)}
+    recalls = {
+        f"recall_at_{k}": float(np.mean([metrics.recall_at_k(y, s, k) for y, s, _ in ranked])) if ranked else None
+        for k in (1, 5, 10)
+    }
+    if not ranked:
+        return {"map": None, **NOTHING, **recalls, **told}
+    return {"map": mean_ap(ranked), **intervals.bounds(map_interval(ranked, config)), **recalls, **told}
+
+
+def map_interval(ranked: list[Columns], config: EvaluateConfig) -> intervals.Interval:
+    """Videos are resampled, for all queries together (fewer draws than elsewhere: each is a full ranking).
 
     A resample repeats videos, and repeated hits raise mAP, which is no error of the figure: the quantiles are moved by
     the difference of the draws' mean from it.
     """
-    labels, scores = retrieval_tables(rows)
-    rng, draws = np.random.default_rng(0), max(1, min(200, config.draws))
-    picks = [rng.integers(labels.shape[1], size=labels.shape[1]) for _ in range(draws)]
-    drawn = [mean_ap(labels[:, p], scores[:, p]) for p in picks]
-    tail = (1 - config.level) / 2
-    figure = mean_ap(labels, scores)
-    low, high = np.clip(np.quantile(drawn, [tail, 1 - tail]) - np.mean(drawn) + figure, 0.0, 1.0)
-    recalls = {
-        f"recall_at_{k}": float(np.mean([metrics.recall_at_k(y, s, k) for y, s in zip(labels, scores, strict=True)]))
-        for k in (1, 5, 10)
-    }
-    return {"map": figure, "low": float(low), "high": float(high), **recalls, **counts(rows)}
+    codes, count = intervals.group_codes([video for _, _, videos in ranked for video in videos])
+    of_query = np.split(codes, np.cumsum([len(videos) for _, _, videos in ranked])[:-1])
+    draws = max(1, min(200, config.draws))
+    drawn = []
+    for taken in intervals.group_draws(count, draws, seed=0):
+        times = np.bincount(taken, minlength=count)
+        sample: list[Columns] = [
+            (labels.repeat(times[own]), scores.repeat(times[own]), [])
+            for (labels, scores, _), own in zip(ranked, of_query, strict=True)
+        ]
+        if any(labels.any() for labels, _, _ in sample):
+            drawn.append(mean_ap(sample))
+    low, high = intervals.percentiles(np.array(drawn), draws, config.level)
+    moved = mean_ap(ranked) - float(np.mean(drawn)) if drawn else 0.0
+    return float(np.clip(low + moved, 0.0, 1.0)), float(np.clip(high + moved, 0.0, 1.0))
 
 
 def question_answering(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
-    whole = [some for some in queries(rows) if all(r["log_odds"] is not None for r in some)]
-    right = [[r["label"] for r in some].index(1) for some in whole]
-    scores = [[r["log_odds"] for r in some] for some in whole]
+    """Accuracy over the questions with one right option and a score for every option; others are dropped, counted."""
+    every = queries(rows)
+    whole = [some for some in every if len(scored(some)) == len(some) and sum(row["label"] for row in some) == 1]
+    told = {"questions": len(whole), "questions_dropped": len(every) - len(whole), **counts(rows)}
+    if not whole:
+        return {"accuracy": None, **NOTHING, **told}
+    right = [[row["label"] for row in some].index(1) for some in whole]
+    scores = [[row["log_odds"] for row in some] for some in whole]
     each = np.array([metrics.accuracy([c], [s]) for c, s in zip(right, scores, strict=True)])
-    low, high = intervals.bootstrap(
+    interval = intervals.bootstrap(
         lambda i: float(each[i].mean()), [some[0]["video"] for some in whole], config.draws, seed=0, level=config.level
     )
-    return {"accuracy": float(each.mean()), "low": low, "high": high, **counts(rows)}
+    return {"accuracy": float(each.mean()), **intervals.bounds(interval), **told}
 
 
 def put(into: dict[str, Any], dotted: str, value: Any) -> None:
@@ -120,9 +139,9 @@ def put(into: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def arm_results(pairs: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for name, rows in subsets(pairs).items():
-        put(found, name, entailment(rows, config))
+        put(figures, name, entailment(rows, config))
     calls: dict[str, Callable[[Rows, EvaluateConfig], dict[str, Any]]] = {
         "retrieval_temporal": retrieval,
         "retrieval_events": retrieval,
@@ -130,103 +149,73 @@ def arm_results(pairs: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any
     }
     for name, call in calls.items():
         if name in pairs:
-            found[name] = call(pairs[name], config)
-    return found
+            figures[name] = call(pairs[name], config)
+    return figures
+
+
+# ---- two arms
 
 
 def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any]:
-    """AUC minus the baseline's on the same pairs, with a paired interval (the same resampled videos for both)."""
+    """AUC minus the baseline's on the pairs that both have scored, with an interval from the same resampled videos.
+
+    `pairs`: how many these are; `left_out`: those that only one has, or has a score for.
+
+    Raises:
+        ValueError: the two disagree about what is right.
+    """
     found: dict[str, Any] = {}
     theirs = subsets(baseline)
     for name, rows in subsets(pairs).items():
-        both = [(a, b) for a, b in zip(rows, theirs[name], strict=True) if None not in (a["log_odds"], b["log_odds"])]
-        labels, mine, videos = columns([a for a, _ in both])
-        other = columns([b for _, b in both])[1]
-        low, high = intervals.paired_auc_difference_interval(
-            labels, mine, other, videos, config.draws, seed=0, level=config.level
-        )
-        value = metrics.roc_auc(labels, mine) - metrics.roc_auc(labels, other)
-        put(found, name, {"auc": value, "low": low, "high": high})
+        other = {pair_key(row): row for row in theirs.get(name, [])}
+        joined = [(row, other[pair_key(row)]) for row in rows if pair_key(row) in other]
+        for row, twin in joined:
+            if row["label"] != twin["label"]:
+                where = f"caption {row['caption']!r} of video {row['video']}"
+                raise ValueError(f"{name}: {where}: one arm's label is {row['label']}, {BASELINE}'s {twin['label']}")
+        both = [(row, twin) for row, twin in joined if None not in (row["log_odds"], twin["log_odds"])]
+        entry = {"pairs": len(both), "left_out": len(rows) + len(other) - len(joined) - len(both)}
+        put(found, name, {**auc_difference(both, config), **entry})
     return found
 
 
-def by_difference(rows: list[ClipWeight]) -> list[ClipWeight]:
-    """Those of Eq. 4, or if there are none, of the first criterion there is."""
-    criteria = [row.criterion for row in rows]
-    return [row for row in rows if row.criterion == ("difference" if "difference" in criteria else criteria[0])]
+def auc_difference(both: list[tuple[dict[str, Any], dict[str, Any]]], config: EvaluateConfig) -> dict[str, Any]:
+    """AUC of the first rows minus that of the second; null where they are of one class only."""
+    labels, mine, videos = columns([row for row, _ in both])
+    other = columns([twin for _, twin in both])[1]
+    if not 0 < labels.sum() < labels.size:
+        return {"auc": None, **NOTHING}
+    interval = intervals.paired_auc_difference_interval(
+        labels, mine, other, videos, config.draws, seed=0, level=config.level
+    )
+    return {"auc": metrics.roc_auc(labels, mine) - metrics.roc_auc(labels, other), **intervals.bounds(interval)}
 
 
-def weight_quality(run: Path, scorers: list[str] | None = None) -> dict[str, Any]:
-    """ROC-AUC of the learned weights against the simulator's truth, over all clips and per misalignment type.
-
-    `scorers`: whose weights; default: the first there are (the ensemble's).
-    """
-    path = run / "weights.jsonl"
-    rows = by_difference(read_records(path, ClipWeight) if path.exists() else [])
-    truth = {r.triplet_id: r.weight > 0.5 for r in rows if r.scorers == ["world_truth"]}
-    learned = {r.triplet_id: r.weight for r in rows if r.scorers == (scorers or ensemble(rows))}
-    if not truth or not learned:
-        return {}
-    kinds = {t.id: t.misalignment for t in read_records(run / "triplets.jsonl", Triplet)}
-    found: dict[str, Any] = {}
-    for kind in ("all", *Misalignment):
-        ids = [i for i in learned if i in truth and kind in ("all", kinds[i])]
-        labels = [int(truth[i]) for i in ids]
-        weights = [learned[i] for i in ids]
-        entry: dict[str, Any] = {"clips": len(ids), "right": sum(labels), "mean_weight": float(np.mean(weights or [0]))}
-        if 0 < sum(labels) < len(labels):
-            low, high = intervals.auc_interval(labels, weights, ids, 1000, seed=0)
-            entry |= {"auc": metrics.roc_auc(labels, weights), "low": low, "high": high}
-        found[str(kind)] = entry
-    return found
-
-
-def ensemble(rows: list[ClipWeight]) -> list[str]:
-    """Who weighs a run's clips: the first scorers in `weights.jsonl` (others may stand beside them: `weigh.also`)."""
-    return next((r.scorers for r in rows if r.scorers != ["world_truth"]), [])
-
-
-def beside_ensemble(run: Path) -> list[list[str]]:
-    """Scorers that have weights of their own beside the ensemble's."""
-    rows = read_records(run / "weights.jsonl", ClipWeight) if (run / "weights.jsonl").exists() else []
-    known = {tuple(r.scorers): None for r in rows if r.scorers != ["world_truth"]}
-    return [list(some) for some in known][1:]
-
-
-def score_differences(run: Path) -> dict[str, Any]:
-    """Figure 2: per misalignment type the distribution of f-bar(V^s, t^s) - f-bar(V^s, t^r)."""
-    if not (run / "scores.jsonl").exists() or not (run / "weights.jsonl").exists():
-        return {}
-    members = ensemble(read_records(run / "weights.jsonl", ClipWeight))
-    links = {f["triplet_id"]: f["clip_id"] for _, f in parse_lines(run / "clip_of_triplet.jsonl")}
-    sums: dict[tuple[str, str], list[float]] = {}
-    for s in read_records(run / "scores.jsonl", ScoredClip):
-        if s.scorer in members:
-            sums.setdefault((s.clip_id, s.caption), []).append(s.score)
-    found: dict[str, list[float]] = {str(kind): [] for kind in Misalignment}
-    for t in read_records(run / "triplets.jsonl", Triplet):
-        keys = [(links.get(t.id, ""), caption) for caption in (t.negative_caption, t.caption)]
-        if all(key in sums for key in keys):
-            target, source = (float(np.mean(sums[key])) for key in keys)
-            found[str(t.misalignment)].append(round(target - source, 6))
-    return {kind: {"mean": float(np.mean(v)), "values": v} for kind, v in found.items() if v}
+# ---- the file
 
 
 def collect(run: Path, arms: list[str], seed: int, config: EvaluateConfig) -> dict[str, Any]:
-    """Read all pair files, compute everything, write `results.json` (fractions)."""
+    """Read all pair files, compute everything, write `results.json` (fractions; strict JSON, so null and never NaN).
+
+    Raises:
+        ValueError: a bad row of a pair file or record, as file:line; two arms' files that contradict each other.
+    """
     pairs = {arm: read_pairs(run / "pairs" / arm / str(seed)) for arm in arms}
     results: dict[str, Any] = {"arms": {}}
     for arm in arms:
         facts = arm_facts(run, arm, seed)
-        found = {"weights_from": facts["weights_from"], **arm_results(pairs[arm], config)}
+        figures = {"weights_from": facts["weights_from"], **arm_results(pairs[arm], config)}
         for key in ("triplets", "with_clip", "without_clip", "set_aside", "temporal_attention"):
             if key in facts:
-                found[key] = facts[key]
+                figures[key] = facts[key]
         if BASELINE in pairs and arm != BASELINE:
-            found[f"minus_{BASELINE}"] = differences(pairs[arm], pairs[BASELINE], config)
-        results["arms"][arm] = found
+            try:
+                figures[f"minus_{BASELINE}"] = differences(pairs[arm], pairs[BASELINE], config)
+            except ValueError as error:
+                raise ValueError(f"{run / 'pairs' / arm / str(seed)}: {error}; ask one of them again") from None
+        results["arms"][arm] = figures
     results["weights"] = weight_quality(run)
     results["other_weights"] = {" + ".join(some): weight_quality(run, some) for some in beside_ensemble(run)}
     results["score_differences"] = score_differences(run)
-    write_atomic(run / "results.json", json.dumps(results, indent=1) + "\n")
+    write_atomic(run / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     return results

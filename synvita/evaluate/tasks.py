@@ -6,18 +6,17 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from synvita.core.records import Triplet
-from synvita.core.store import parse_lines, read_records, write_atomic, write_records
+from synvita.core.store import read_records, write_atomic, write_records
 from synvita.evaluate.config import EvaluateConfig
+from synvita.evaluate.pairs import ENTAILMENT, PAIR, Rows, read_rows
 from synvita.videollm.models import load_model
 from synvita.videollm.protocol import Loading
 from synvita.videollm.scoring import score_each
 from synvita.videollm.visual import VisualStore
 
 BENCHMARKS = ("retrieval_temporal", "retrieval_events", "qa")
-ENTAILMENT = {"test": "in_distribution", "test_open": "open"}
 
 
 def unseen_words(triplets: list[Triplet]) -> set[str]:
@@ -27,7 +26,7 @@ def unseen_words(triplets: list[Triplet]) -> set[str]:
     return {word for t in train for word in t.negative_caption.lower().split()} - positive
 
 
-def entailment_rows(triplets: list[Triplet], split: str, unseen: set[str]) -> list[dict[str, Any]]:
+def entailment_rows(triplets: list[Triplet], split: str, unseen: set[str]) -> Rows:
     """Two pairs per triplet. `unseen`: the true caption has a word that training showed only in negatives."""
     rows = []
     for t in (t for t in triplets if t.split == split):
@@ -38,19 +37,23 @@ def entailment_rows(triplets: list[Triplet], split: str, unseen: set[str]) -> li
     return rows
 
 
-def tasks(run: Path) -> dict[str, list[dict[str, Any]]]:
-    """Task -> its pairs {video, caption, label, query, ...}; none if there is no test split and no benchmark."""
-    triplets = read_records(run / "triplets.jsonl", Triplet)
+def tasks(run: Path) -> dict[str, Rows]:
+    """Task -> its pairs {video, caption, label, query, ...}; none if there is no test split and no benchmark.
+
+    Raises:
+        FileNotFoundError: no triplets.jsonl. ValueError: a bad line of it or of a benchmark, as file:line.
+    """
+    triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
     unseen = unseen_words(triplets)
     found = {name: entailment_rows(triplets, split, unseen) for split, name in ENTAILMENT.items()}
     for name in BENCHMARKS:
         path = run / "benchmarks" / f"{name}.jsonl"
         if path.exists():
-            found[name] = [fields for _, fields in parse_lines(path)]
+            found[name] = read_rows(path, PAIR)
     return {name: rows for name, rows in found.items() if rows}
 
 
-def batch_count(todo: dict[str, list[dict[str, Any]]], config: EvaluateConfig) -> int:
+def batch_count(todo: dict[str, Rows], config: EvaluateConfig) -> int:
     """How often `evaluate_arm` ticks for these tasks."""
     videos = (len({row["video"] for row in rows}) for rows in todo.values())
     return sum(math.ceil(number / config.rows_at_once) for number in videos)

@@ -1,0 +1,73 @@
+"""Pair files, each row checked: `benchmarks/<task>.jsonl`, and `pairs/<arm>/<seed>/<task>.jsonl` when asked.
+
+People edit and replace these files, so a last line without its newline counts, and a bad row is named by file:line.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synvita.core.reading import cell, read_table
+
+KEY = ("video", "caption", "query")  # what makes a pair: no two rows of a file share it
+PAIR = (*KEY, "label")
+SCORED = (*PAIR, "log_odds")
+KINDS = ("misalignment", "unseen")  # of the entailment tasks: which figures a pair enters
+ENTAILMENT = {"test": "in_distribution", "test_open": "open"}  # split -> task
+Rows = list[dict[str, Any]]
+
+
+def pair_key(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(row[name] for name in KEY)
+
+
+def check_pair(row: dict[str, Any], keys: Sequence[str]) -> None:
+    """ValueError, without file and line: a key that is missing, or a value that no figure can be made of."""
+    missing = [key for key in keys if key not in row]
+    if missing:
+        raise ValueError(f"no key {missing[0]!r}; a pair has {', '.join(keys)}")
+    for name in KEY:
+        cell(row, name)
+    if type(row["label"]) is not int or row["label"] not in (0, 1):
+        raise ValueError(f"label: {row['label']!r} is not the number 1 (the caption fits the video) or 0 (it does not)")
+    if "log_odds" in keys and row["log_odds"] is not None:
+        value = row["log_odds"]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
+            raise ValueError(f"log_odds: {value!r} is not a finite number; a pair without a score has null")
+    if "unseen" in keys and not isinstance(row["unseen"], bool):
+        raise ValueError(f"unseen: {row['unseen']!r} is not true or false")
+    if "misalignment" in keys and not isinstance(row["misalignment"], (str, type(None))):
+        raise ValueError(f"misalignment: {row['misalignment']!r} is not text or null")
+
+
+def read_rows(path: Path, keys: Sequence[str]) -> Rows:
+    """All rows of a pair file, in order, each with these keys.
+
+    Raises:
+        FileNotFoundError; ValueError: a bad row, or the same pair twice (it would count double), as file:line.
+    """
+    rows: Rows = []
+    first: dict[tuple[str, ...], str] = {}
+    for row in read_table(path)[1]:
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            check_pair(row.fields, keys)
+        except ValueError as error:
+            raise ValueError(f"{row.where}: {error}") from None
+        earlier = first.setdefault(pair_key(row.fields), row.where)
+        if earlier != row.where:
+            raise ValueError(f"{row.where}: video, caption and query as in {earlier}; remove one of the two")
+        rows.append(row.fields)
+    return rows
+
+
+def read_pairs(folder: Path) -> dict[str, Rows]:
+    """Task -> the scored pairs of one arm and seed. Raises as `read_rows`."""
+    return {
+        path.stem: read_rows(path, (*SCORED, *KINDS) if path.stem in ENTAILMENT.values() else SCORED)
+        for path in sorted(folder.glob("*.jsonl"))
+    }

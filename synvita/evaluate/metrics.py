@@ -132,6 +132,25 @@ def average_precision(labels: Labels, scores: Scores) -> float:
     return float(average_precision_score(truth, values))
 
 
+def weighted_average_precisions(ranked: Ranked, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    """`average_precision` under integer row weights, for all weightings at once: a row of weight 3 is three equal rows.
+
+    Args:
+        ranked: the rows, sorted.
+        weights: (D, N), >= 0, in the order of the unsorted rows.
+    Returns:
+        (D,) in [0, 1]; nan where the positives weigh nothing.
+    """
+    rows = weights[:, ranked.order]
+    taken = np.add.reduceat(rows, ranked.starts, axis=1)[:, ::-1].cumsum(axis=1)  # (D, U), highest score first
+    entering = np.add.reduceat(rows * ranked.positive, ranked.starts, axis=1)[:, ::-1]
+    hits = entering.cumsum(axis=1)
+    precision = np.divide(hits, taken, out=np.zeros(hits.shape), where=taken > 0)
+    return np.divide(
+        (entering * precision).sum(axis=1), hits[:, -1], out=np.full(len(weights), math.nan), where=hits[:, -1] > 0
+    )
+
+
 def mean_average_precision(queries: Sequence[tuple[Labels, Scores]]) -> float:
     """`average_precision` averaged over the queries (captions), each weighing the same.
 

@@ -71,8 +71,7 @@ def entailment(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def mean_ap(ranked: list[Columns]) -> float:
-    """ValueError: no query has a positive."""
-    return metrics.mean_average_precision([(labels, scores) for labels, scores, _ in ranked if labels.any()])
+    return metrics.mean_average_precision([(labels, scores) for labels, scores, _ in ranked])
 
 
 def retrieval(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def retrieval(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def map_interval(ranked: list[Columns], config: EvaluateConfig) -> intervals.Interval:
-    """Videos are resampled, for all queries together (fewer draws than elsewhere: each is a full ranking).
+    """Videos are resampled, for all queries together; a query whose right videos were not drawn is left out of a draw.
 
     A resample repeats videos, and repeated hits raise mAP, which is no error of the figure: the quantiles are moved by
     the difference of the draws' mean from it.
@@ -101,17 +100,17 @@ def map_interval(ranked: list[Columns], config: EvaluateConfig) -> intervals.Int
     codes, count = intervals.group_codes([video for _, _, videos in ranked for video in videos])
     of_query = np.split(codes, np.cumsum([len(videos) for _, _, videos in ranked])[:-1])
     draws = max(1, min(200, config.draws))
-    drawn = []
-    for taken in intervals.group_draws(count, draws, seed=0):
-        times = np.bincount(taken, minlength=count)
-        sample: list[Columns] = [
-            (labels.repeat(times[own]), scores.repeat(times[own]), [])
+    times = np.stack([np.bincount(d, minlength=count) for d in intervals.group_draws(count, draws, seed=0)])
+    precisions = np.stack(  # (draws, queries)
+        [
+            metrics.weighted_average_precisions(metrics.ranked(*metrics.checked(labels, scores)), times[:, own])
             for (labels, scores, _), own in zip(ranked, of_query, strict=True)
-        ]
-        if any(labels.any() for labels, _, _ in sample):
-            drawn.append(mean_ap(sample))
-    low, high = intervals.percentiles(np.array(drawn), draws, config.level)
-    moved = mean_ap(ranked) - float(np.mean(drawn)) if drawn else 0.0
+        ],
+        axis=1,
+    )
+    drawn = np.nanmean(precisions[~np.isnan(precisions).all(axis=1)], axis=1)
+    low, high = intervals.percentiles(drawn, draws, config.level)
+    moved = mean_ap(ranked) - drawn.mean() if drawn.size else 0.0
     return float(np.clip(low + moved, 0.0, 1.0)), float(np.clip(high + moved, 0.0, 1.0))
 
 

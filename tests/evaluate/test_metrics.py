@@ -119,6 +119,17 @@ def test_average_precision_takes_tied_rows_as_one_threshold(rows):
     assert metrics.average_precision(labels, scores) == average_precision_score(labels, scores)
 
 
+@given(st.lists(st.tuples(st.integers(0, 1), FEW_VALUES, st.integers(0, 3)), min_size=1, max_size=20))
+def test_weighted_average_precision_repeats_rows_as_often_as_they_weigh(rows):
+    labels, scores, times = columns(rows)
+    ranked = metrics.ranked(np.array(labels) == 1, np.array(scores))
+    found = metrics.weighted_average_precisions(ranked, np.array([times, [1] * len(rows)]))
+    for value, weights in zip(found, (times, [1] * len(rows)), strict=True):
+        truth, values = np.repeat(labels, weights), np.repeat(scores, weights)
+        expected = average_precision_score(truth, values) if truth.any() else math.nan
+        assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
 @given(st.lists(st.tuples(st.integers(0, 1), FEW_VALUES), min_size=1, max_size=6), st.integers(1, 8))
 def test_recall_at_k_is_the_mean_over_all_orders_of_the_ties(rows, k):
     rows = [*rows, (1, 0.0)][:6] if any(label for label, _ in rows[:5]) else [*rows[:5], (1, 0.0)]

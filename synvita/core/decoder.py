@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import select
 import signal
@@ -24,6 +25,12 @@ from synvita.core.video import FramePolicy, Sampled, VideoError, sample_video, u
 START_TIMEOUT_S = 120.0  # a child imports numpy and PyAV: 0.2 s warm, many on a cold network disk; no video's fault
 
 
+def check_timeout(seconds: float, knob: str) -> None:
+    """ValueError: not a finite number of seconds above 0."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise ValueError(f"{knob}: must be a finite number of seconds, more than 0, got {seconds!r}")
+
+
 class Decoder:
     """`sample_video` in a child process, because a file can hang or crash a decoder and must not take the run along.
 
@@ -32,8 +39,7 @@ class Decoder:
     """
 
     def __init__(self, timeout_s: float = 60.0):
-        if not timeout_s > 0:
-            raise ValueError(f"--decode-timeout: must be more than 0 seconds, got {timeout_s}")
+        check_timeout(timeout_s, "--decode-timeout")
         self.timeout_s = timeout_s
         self._child: subprocess.Popen[bytes] | None = None
         self._owner, self._lock = os.getpid(), threading.Lock()

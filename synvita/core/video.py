@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import math
 import os
 import stat
 import warnings
@@ -20,6 +21,7 @@ import numpy as np
 
 RULES = ("video_llava", "mplug_owl", "qwen2_vl", "qwen3_vl", "internvl", "smolvlm")
 MAX_SIDE, MAX_PIXELS = 16384, 64_000_000  # a small file may claim any size: checked before a frame is allocated
+MAX_BYTES = 2_000_000_000  # all frames of one request, 3 bytes a pixel; the decoder holds them twice for a moment
 
 
 class VideoError(ValueError):
@@ -69,6 +71,16 @@ class FramePolicy:
     least: int = 1
     most: int = 768
     step: int = 1
+
+    def __post_init__(self) -> None:
+        for name, low in (("count", 0), ("least", 1), ("most", 1), ("step", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+                raise ValueError(f"frames: {name} is {value!r}, not a whole number from {low} on")
+        if not 0 <= self.fps < math.inf or (not self.count and not self.fps):  # NaN, too
+            raise ValueError(
+                f"frames: fps is {self.fps} with count {self.count}; give a number of frames, or per second"
+            )
 
     def indices(self, total: int, rate: float) -> list[int]:
         """Of a video with `total` frames at `rate` frames per second."""
@@ -141,6 +153,17 @@ def check_size(path: Path | str, width: int, height: int) -> None:
         raise VideoError(f"{path}: frames of {width}x{height} are over the limit ({limit}); scale it down first")
 
 
+def check_total(path: Path | str, number: int, height: int, width: int) -> None:
+    """Refuse a request whose frames, stacked, are over `MAX_BYTES`; repeated ones count, since stacking copies them."""
+    total = number * height * width * 3
+    if total > MAX_BYTES:
+        limit = f"{MAX_BYTES / 1e9:g} GB"
+        raise VideoError(
+            f"{path}: {number} frames of {width}x{height} are {total / 1e9:.1f} GB, the limit is {limit}; "
+            "scale the video down or ask for fewer frames"
+        )
+
+
 @dataclass
 class Layout:
     """What the packets say without decoding: when frames are shown and where decoding can start."""
@@ -151,12 +174,14 @@ class Layout:
     claimed: int = 0  # frames that the header promises; more than `count` if the file is cut
     timed: bool = True  # every packet has a time and no two the same: a frame is found by its time
     rate: float = 0.0  # average frames per second, 0 if the file does not say
+    header: tuple[int, int] = (0, 0)  # (height, width) that the header promises, 0 if it does not say
     size: tuple[int, int] | None = None  # (height, width) to decode to
 
 
 def read_layout(container: Any, stream: Any) -> Layout:
     """Count frames by reading packets only: about 100 times cheaper than decoding them."""
-    layout, read = Layout(rate=float(stream.average_rate or 0)), 0
+    sides = (stream.codec_context.height, stream.codec_context.width)
+    layout, read = Layout(rate=float(stream.average_rate or 0), header=sides), 0
     for packet in packets(container, stream):
         read += 1
         layout.timed &= packet.pts is not None
@@ -201,12 +226,15 @@ def decoded(container: Any, stream: Any) -> Iterator[Any]:
 
 
 class ToRGB:
-    """Frames -> uint8 (H, W, 3) arrays of one size, turned upright; one scaler for all frames of a file."""
+    """Frames -> uint8 (H, W, 3) arrays of one size, turned upright; one scaler for all frames of a file.
 
-    def __init__(self, path: Path | str, stream: Any, size: tuple[int, int] | None = None):
+    The size is `size`, or the header's, or the first frame's if there is none; `number` frames of it are to be stacked.
+    """
+
+    def __init__(self, path: Path | str, stream: Any, size: tuple[int, int] | None = None, number: int = 1):
         from av.video.reformatter import VideoReformatter
 
-        self.path, self.scaler = path, VideoReformatter()
+        self.path, self.scaler, self.number = path, VideoReformatter(), number
         self.height: int
         self.width: int
         self.height, self.width = size or (stream.codec_context.height, stream.codec_context.width)
@@ -214,21 +242,24 @@ class ToRGB:
 
     def __call__(self, frame: Any) -> np.ndarray:
         check_size(self.path, frame.width, frame.height)  # a stream may change its size after its header
-        size = (self.width or frame.width, self.height or frame.height)
-        rgb = self.scaler.reformat(frame, *size, format="rgb24", threads=1, interpolation=self.scaling).to_ndarray()
+        self.height, self.width = self.height or frame.height, self.width or frame.width
+        check_total(self.path, self.number, self.height, self.width)
+        rgb = self.scaler.reformat(
+            frame, self.width, self.height, format="rgb24", threads=1, interpolation=self.scaling
+        ).to_ndarray()
         return np.rot90(rgb, round(frame.rotation / 90) % 4)  # both count anticlockwise
 
 
-def decode_by_time(path: Path | str, layout: Layout, wanted: Sequence[int]) -> dict[int, np.ndarray]:
+def decode_by_time(path: Path | str, layout: Layout, wanted: Sequence[int], number: int) -> dict[int, np.ndarray]:
     """Frames found by their time, from the nearest key frame before each; what cannot be found so is left out.
 
-    Two far frames of a ten-minute video then cost two groups of pictures, not ten minutes.
+    Two far frames of a ten-minute video then cost two groups of pictures, not ten minutes. `number`: see `ToRGB`.
     """
     import av
 
     found: dict[int, np.ndarray] = {}
     with open_video(path) as (container, stream), contextlib.suppress(av.FFmpegError):
-        convert, frames, shown = ToRGB(path, stream, layout.size), None, -(2**63)
+        convert, frames, shown = ToRGB(path, stream, layout.size, number), None, -(2**63)
         for index in wanted:
             target = layout.times[index]
             before = bisect.bisect_right(layout.keys, target) - 1
@@ -260,13 +291,17 @@ def seek_to_key(container: Any, stream: Any, key: int, keys: set[int]) -> bool:
 
 
 def decode_in_order(
-    path: Path | str, wanted: Sequence[int], to_end: bool = False, size: tuple[int, int] | None = None
+    path: Path | str,
+    wanted: Sequence[int],
+    to_end: bool = False,
+    size: tuple[int, int] | None = None,
+    stacked: int = 1,
 ) -> tuple[dict[int, np.ndarray], int]:
     """(frames by index, number of frames decoded): from the first frame on, until all wanted are found or the end."""
     found: dict[int, np.ndarray] = {}
     number, left = 0, set(wanted)
     with open_video(path) as (container, stream):
-        convert = ToRGB(path, stream, size)
+        convert = ToRGB(path, stream, size, stacked)
         for frame in decoded(container, stream):
             if number in left:
                 found[number] = convert(frame)
@@ -277,13 +312,20 @@ def decode_in_order(
     return found, number
 
 
-def fetch(path: Path | str, layout: Layout, wanted: Sequence[int]) -> tuple[dict[int, np.ndarray], int | None]:
-    """(frames by index, None); or, where some are missing, (those found, how many frames the file really has)."""
+def fetch(path: Path | str, layout: Layout, indices: Sequence[int]) -> tuple[dict[int, np.ndarray], int | None]:
+    """(frames by index, None); or, where some are missing, (those found, how many frames the file really has).
+
+    Raises:
+        VideoError: the frames, stacked in the order of `indices`, would take too much memory: by the header, before
+            anything is decoded, and by the frames themselves where they are larger.
+    """
+    check_total(path, len(indices), *(layout.size or layout.header))
+    wanted = sorted(set(indices))
     if layout.timed and max(wanted) < layout.count:
-        found = decode_by_time(path, layout, wanted)
+        found = decode_by_time(path, layout, wanted, len(indices))
         if len(found) == len(wanted):
             return found, None
-    found, number = decode_in_order(path, wanted, size=layout.size)
+    found, number = decode_in_order(path, wanted, size=layout.size, stacked=len(indices))
     return found, None if len(found) == len(wanted) else number
 
 
@@ -304,14 +346,16 @@ def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
     Raises:
         VideoError: no readable video, or an index outside it; names both.
     """
-    wanted = sorted({int(i) for i in indices})
-    if not wanted or wanted[0] < 0:
-        raise ValueError(f"indices: need one or more, none negative, got {list(indices)}")
-    found, number = fetch(path, scan(path), wanted)
+    indices = [int(i) for i in indices]
+    if not indices or min(indices) < 0:
+        raise ValueError(f"indices: need one or more, none negative, got {indices}")
+    found, number = fetch(path, scan(path), indices)
     if number == 0:
         raise no_frame(path)
     if number is not None:
-        raise VideoError(f"{path}: frame {wanted[-1]} asked for, {number} frames decode; ask for frames below {number}")
+        raise VideoError(
+            f"{path}: frame {max(indices)} asked for, {number} frames decode; ask for frames below {number}"
+        )
     return stack(found, indices)
 
 
@@ -327,6 +371,7 @@ def sample_video(path: Path | str, policy: FramePolicy) -> Sampled:
     uniform_indices(1, 1, policy.rule)  # a wrong knob is not the video's fault: say so before opening it
     layout = scan(path)
     layout.size = policy.size
+    check_total(path, policy.count, *(layout.size or layout.header))  # before a list of so many indices
     number: int | None = layout.count
     if layout.count < layout.claimed:  # cut: its last packets may give no frame, so only decoding can count
         number, layout.timed = decode_in_order(path, [], to_end=True)[1], False
@@ -335,7 +380,7 @@ def sample_video(path: Path | str, policy: FramePolicy) -> Sampled:
             raise no_frame(path)
         have = number
         indices = policy.indices(have, layout.rate)
-        found, number = fetch(path, layout, sorted(set(indices)))
+        found, number = fetch(path, layout, indices)
         layout.timed &= number is None  # a packet without a frame: the ranks of the two differ
     if have < layout.claimed:
         text = f"{path}: {layout.claimed} frames claimed, {have} decode (cut short?); frames taken from those {have}"

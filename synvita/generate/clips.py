@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from synvita.core.backends import load_backend
+from synvita.core.names import check_name
 from synvita.core.provenance import seed_of
-from synvita.core.records import Clip, Triplet, clip_id
+from synvita.core.records import Clip, Triplet, clip_id, require_whole
 from synvita.core.set_aside import set_aside
 from synvita.core.store import Appender, read_records, write_records
 from synvita.core.video import write_video
 
 GENERATORS = {"world_simulator": "synvita.generate.world_simulator:WorldSimulator"}
+
+
+MEMBERS = ("name", "revision", "fps", "upscale", "settings", "generate")
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,32 @@ class GenerateConfig:
 
     generator: str = "world_simulator"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.generator not in GENERATORS and ":" not in self.generator:
+            known = ", ".join(GENERATORS)
+            raise ValueError(
+                f"--generate.generator: unknown {self.generator!r}; known: {known}; or your own as 'module:Class'"
+            )
+        require_whole("--generate.seed", self.seed)
+
+
+def load_generator(name: str) -> Any:
+    """A generator by name, with all that this stage needs of it.
+
+    Raises:
+        ValueError: it cannot be loaded; a member that is missing; a `name` that cannot be a folder's.
+    """
+    made = load_backend(GENERATORS, name, "--generate.generator")
+    try:
+        generator = made()
+    except TypeError as error:
+        raise ValueError(f"--generate.generator: {name} cannot be made: {error}") from error
+    missing = next((member for member in MEMBERS if not hasattr(generator, member)), None)
+    if missing is not None:
+        raise ValueError(f"--generate.generator: {name} has no {missing!r}; it needs {', '.join(MEMBERS)}")
+    check_name(f"--generate.generator: name of {name}", generator.name)
+    return generator
 
 
 def plan(triplets: list[Triplet], generator: Any, seed: int) -> dict[str, Clip]:
@@ -42,13 +72,14 @@ def generate(run: Path, config: GenerateConfig, tick: Callable[[], None] = lambd
     """Make the clips of all training triplets; `clips.jsonl` gets a clip's record after its file is complete.
 
     Also writes `clip_of_triplet.jsonl` {triplet_id, clip_id}: which clip belongs to which triplet.
-    Returns counts {"clips", "made", "kept", "set_aside"}; captions the generator refuses are set aside by name.
+    Returns counts {"clips", "made", "kept", "set_aside"}; captions the generator refuses are set aside by name, and
+    tried again by the next call.
     """
-    triplets = [t for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
-    generator = load_backend(GENERATORS, config.generator, "--generate.generator")()
+    triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
+    generator = load_generator(config.generator)
     needed = plan(triplets, generator, config.seed)
     path = run / "clips.jsonl"
-    done = {clip.clip_id for clip in read_records(path, Clip)} if path.exists() else set()
+    done = {clip.clip_id for clip in read_records(path, Clip, ("clip_id",))} if path.exists() else set()
     counts = {"clips": len({c.clip_id for c in needed.values()}), "made": 0, "kept": 0}
     aside: dict[str, str] = {}
     with Appender(path) as records:

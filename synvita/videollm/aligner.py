@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,17 +79,21 @@ class Aligner:
         loading = Loading(temporal_attention, precision, device, **how)  # type: ignore[arg-type]
         return cls(load_model(name, loading, adapter), cache, decode_timeout, long_captions, cache_gb)
 
-    def score(self, video: str | Path, captions: Sequence[str]) -> AlignmentScores:
-        """Scores of N captions, in the order given.
+    def score(self, video: str | Path, captions: str | Sequence[str]) -> AlignmentScores:
+        """Scores of N captions, in the order given; one string is one caption.
 
         Raises:
-            ValueError: no captions, an empty one, one that is too long, an unreadable video (`VideoError`), a score
+            ValueError: no captions, one that is empty, no text or too long, an unreadable video (`VideoError`), a score
                 that is not finite: each names its item.
         """
+        captions = [captions] if isinstance(captions, str) else list(captions)
         if not captions:
             raise ValueError("captions: none given; give at least one")
+        for number, caption in enumerate(captions):
+            if not isinstance(caption, str):
+                raise ValueError(f"captions[{number}]: {reprlib.repr(caption)} is not text")
         media = self.store.media([str(video)])
-        found = score_each(self.model, media, [list(captions)], self.long_captions)[0]
+        found = score_each(self.model, media, [captions], self.long_captions)[0]
         reason = next((reason for _, reason in found if reason), None)
         if reason is not None:
             raise ValueError(reason)

@@ -7,7 +7,6 @@ processor in the tests.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,8 +16,10 @@ from torch import Tensor, nn
 from synvita.core.backends import load_backend
 from synvita.core.provenance import digest
 from synvita.core.question import Questioner
+from synvita.core.reading import read_json
 from synvita.core.video import FramePolicy, Sampled
 from synvita.videollm.checkpoints import find_checkpoint, model_type, quiet, revision_of
+from synvita.videollm.claims import check_claims, load_whole, stored_shapes
 from synvita.videollm.protocol import Features, Loading, Media
 
 FAMILIES = {
@@ -57,7 +58,9 @@ def chat_template(folder: Path, stored: str | None, family: Family) -> str | Non
     """The tokenizer's own; or the processor's, which older checkpoints keep apart; as the family wants it."""
     apart = folder / "chat_template.json"
     if stored is None and apart.exists():
-        stored = json.loads(apart.read_text())["chat_template"]
+        stored = read_json(apart, ("chat_template",))["chat_template"]
+        if not isinstance(stored, str):
+            raise ValueError(f"{apart}: chat_template is not text; fetch it again")
     if hasattr(family, "template") and stored is not None:
         stored = family.template(stored)
     return stored
@@ -83,24 +86,20 @@ class ChatVideoLLM(nn.Module):
         Raises:
             ValueError: a family that is not done, by name; weights that are missing or that nothing takes.
         """
-        from transformers import AutoModelForImageTextToText, AutoTokenizer
+        from transformers import AutoTokenizer
 
         how = how or Loading()
         quiet()
         folder = find_checkpoint(name)
-        family: Family = load_backend(FAMILIES, model_type(folder), f"--model: {folder}: model_type")(
-            folder, how.frames
-        )
-        model, report = AutoModelForImageTextToText.from_pretrained(
-            folder, output_loading_info=True, attn_implementation="sdpa", **how.placement()
-        )
-        for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-            if report[what]:
-                raise ValueError(f"--model: {folder}: {what.replace('_', ' ')}: {sorted(report[what])[0]} and others")
+        kind = model_type(folder)
+        how.refuse(f"{folder} is a {kind!r}, which holds all its parts", "tower", "base", "training_prompt")
+        check_claims(read_json(folder / "config.json"), stored_shapes(folder), str(folder))
+        family: Family = load_backend(FAMILIES, kind, f"--model: {folder}: model_type")(folder, how.frames)
+        model = load_whole(folder, **how.placement())
         tokenizer = AutoTokenizer.from_pretrained(folder)
         tokenizer.chat_template = chat_template(folder, tokenizer.chat_template, family)
         questioner = Questioner(tokenizer, media=family.token)
-        return cls(model.eval().requires_grad_(False), questioner, family, revision_of(folder))
+        return cls(model, questioner, family, revision_of(folder))
 
     @property
     def language(self) -> Any:

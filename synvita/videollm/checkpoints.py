@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from synvita.core.provenance import folder_digest
+from synvita.core.reading import read_json
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 SHIPPED = Path(__file__).parent.parent / "world" / "checkpoints"
@@ -77,8 +79,32 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
 
 
+@contextlib.contextmanager
+def readable(folder: Path, knob: str = "--model") -> Iterator[None]:
+    """While a checkpoint is read: whatever a model library says of a damaged one becomes one line with the folder.
+
+    Raises:
+        ValueError: the folder, the reason, the way out. MemoryError: too large for this machine.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:400] or type(error).__name__
+        if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in reason:
+            way_out = "take a smaller model, --dtype bfloat16, or a machine with more"
+            raise MemoryError(f"{knob}: {folder}: not enough memory to load it; {way_out}") from error
+        if isinstance(error, ValueError) and reason.startswith("--"):
+            raise
+        if isinstance(error, ValueError):
+            where = "" if str(folder) in reason else f"{folder}: "
+            raise ValueError(f"{knob}: {where}{reason}") from error
+        text = f"{knob}: {folder}: not a usable checkpoint ({type(error).__name__}: {reason}); fetch it again"
+        raise ValueError(text) from error
+
+
 def model_type(folder: Path) -> str:
-    return json.loads((folder / "config.json").read_text()).get("model_type", "unknown")
+    """ValueError: a config.json that is no JSON object."""
+    return str(read_json(folder / "config.json").get("model_type", "unknown"))
 
 
 def revision_of(folder: Path) -> str:

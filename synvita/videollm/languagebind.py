@@ -6,7 +6,6 @@ key names, shapes and recorded behaviour.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from synvita.core.reading import read_json
+from synvita.videollm.claims import check_claims
 from synvita.videollm.mplug_vision import quick_gelu
 from synvita.videollm.weights import fit, read_weights
 
@@ -123,6 +124,15 @@ class VideoTower(nn.Module):
         return self.hidden_states(pixels, len(self.encoder.layers) + 1 + layer)[-1]
 
 
+def vision_config(path: Path) -> dict[str, Any]:
+    """The vision part of a tower's config. ValueError: not JSON, or no object."""
+    stored = read_json(path)
+    vision = stored.get("vision_config", stored)
+    if not isinstance(vision, dict):
+        raise ValueError(f"{path}: vision_config is no object like {{...}}; take the released config.json")
+    return vision
+
+
 def tower_from_official(tensors: dict[str, Tensor], config_file: Path, add_time_attn: bool) -> VideoTower:
     """The tower from official tensors, by Video-LLaVA's or LanguageBind's names; other parts of the file are left.
 
@@ -132,8 +142,7 @@ def tower_from_official(tensors: dict[str, Tensor], config_file: Path, add_time_
         ValueError: a missing or unexpected tensor, by name; no or an unknown `hidden_act` (its default in the code is
             not what the weights were trained with); a `num_frames` that contradicts the weights.
     """
-    stored = json.loads(config_file.read_text())
-    vision = stored.get("vision_config", stored)
+    vision = vision_config(config_file)
     if vision.get("hidden_act") not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise ValueError(f"{config_file}: vision_config.hidden_act is {vision.get('hidden_act')!r}; known: {known}")
@@ -144,6 +153,7 @@ def tower_from_official(tensors: dict[str, Tensor], config_file: Path, add_time_
         )
     mine = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
     mine = {name: value for name, value in mine.items() if not name.endswith("position_ids")}
+    check_claims(vision, mine, str(config_file.parent))
     config = {"layer_norm_eps": 1e-5, "num_frames": 1} | vision
     if add_time_attn:
         embedding = mine.get("encoder.layers.0.temporal_embedding")
@@ -167,8 +177,7 @@ def load_tower(folder: Path) -> VideoTower:
             they were trained with (FACTS-video-llava 2), so none is guessed.
     """
     path = folder / "config.json"
-    stored = json.loads(path.read_text())
-    vision = stored.get("vision_config", stored)
+    vision = vision_config(path)
     for name in ("add_time_attn", "num_frames", "hidden_act"):
         if name not in vision:
             raise ValueError(f"--tower: {path}: vision_config has no {name}; take the released config.json")

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synvita.core.reading import read_json
+from synvita.videollm.checkpoints import readable
 from synvita.videollm.weights import read_file
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -55,7 +57,7 @@ def save_lora(wrapped: Any, folder: Path, base_revision: str, tensors: dict[str,
     state = None if tensors is None else {name: value.cpu() for name, value in tensors.items()}
     # Embedding layers: else peft asks the hub for a config.
     wrapped.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
-    (folder / "base.json").write_text(json.dumps({"base_revision": base_revision}) + "\n")
+    (folder / "base.json").write_text(json.dumps({"base_revision": base_revision}) + "\n", encoding="utf-8")
 
 
 def read_lora(folder: Path) -> tuple[Lora, dict[str, Tensor]]:
@@ -64,13 +66,16 @@ def read_lora(folder: Path) -> tuple[Lora, dict[str, Tensor]]:
     Takes peft's folders, whatever part of a model they were wrapped around, and VideoCon's `pytorch_model.bin`.
 
     Raises:
-        ValueError: no adapter; tensors that are no LoRA on a decoder layer, by name; A without B.
+        ValueError: no adapter; tensors that are no LoRA on a decoder layer or of another rank than the config says, by
+            name; A without B; as `read_config`.
     """
     path = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
     if path is None:
         raise ValueError(f"--adapter: {folder}: no adapter; expected one of {', '.join(WEIGHTS)}")
     tensors, targets = {}, set()
-    for name, value in read_file(path).items():
+    with readable(folder, "--adapter"):
+        stored = read_file(path)
+    for name, value in stored.items():
         found = NAME.search(name)
         if found is None and path.name == WEIGHTS[-1] and "lora_" not in name:
             continue  # a trainer's whole checkpoint: the frozen base's weights stand beside the adapter's
@@ -81,19 +86,43 @@ def read_lora(folder: Path) -> tuple[Lora, dict[str, Tensor]]:
     lonely = [name for name in tensors if name[:-1] + ("B" if name[-1] == "A" else "A") not in tensors]
     if lonely or not tensors:
         raise ValueError(f"--adapter: {path}: {lonely[0] if lonely else 'the file'} has no partner")
-    ranks = {value.shape[0] for name, value in tensors.items() if name.endswith("A")}
+    for name, value in tensors.items():
+        if value.ndim != 2:
+            raise ValueError(f"--adapter: {path}: {name} has {value.ndim} dimensions, a LoRA weight has 2")
+    ranks = {rank_of(name, value): name for name, value in tensors.items()}
     config = folder / "adapter_config.json"
     if config.exists():
-        stored = json.loads(config.read_text())
-        r, alpha = stored["r"], stored["lora_alpha"]
-        odd = next((k for k in ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern") if stored.get(k)), None)
-        if odd or stored.get("bias", "none") != "none":
-            raise ValueError(f"--adapter: {config}: {odd or 'bias'} is set; plain LoRA only")
+        r, alpha = read_config(config)
     elif (folder / "base.json").exists() or len(ranks) > 1:
         raise ValueError(f"--adapter: {folder}: no adapter_config.json; its scale (lora_alpha) is not known")
     else:
-        r, alpha = ranks.pop(), VIDEOCON_ALPHA
+        r, alpha = next(iter(ranks)), VIDEOCON_ALPHA
+    other = next((rank for rank in ranks if rank != r), None)
+    if other is not None:
+        raise ValueError(f"--adapter: {path}: {ranks[other]} has rank {other}, {config.name} says r: {r}")
     return Lora(r, alpha, 0.0, tuple(sorted(targets))), tensors
+
+
+def rank_of(name: str, value: Tensor) -> int:
+    return value.shape[0] if name.endswith("A") else value.shape[1]
+
+
+def read_config(path: Path) -> tuple[int, int]:
+    """(r, lora_alpha) of peft's `adapter_config.json`.
+
+    Raises:
+        ValueError: not JSON, no object, without them or not whole numbers from 1 on; more than plain LoRA.
+    """
+    with readable(path.parent, "--adapter"):
+        stored = read_json(path, ("r", "lora_alpha"))
+    for name in ("r", "lora_alpha"):
+        value = stored[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"--adapter: {path}: {name}: {value!r} is not a whole number from 1 on")
+    odd = next((k for k in ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern") if stored.get(k)), None)
+    if odd or stored.get("bias", "none") != "none":
+        raise ValueError(f"--adapter: {path}: {odd or 'bias'} is set; plain LoRA only")
+    return stored["r"], stored["lora_alpha"]
 
 
 def load_lora(model: Any, folder: Path) -> None:
@@ -106,7 +135,8 @@ def load_lora(model: Any, folder: Path) -> None:
     """
     base = folder / "base.json"
     if base.exists():
-        trained_on = json.loads(base.read_text())["base_revision"]
+        with readable(folder, "--adapter"):
+            trained_on = read_json(base, ("base_revision",))["base_revision"]
         if trained_on != model.revision:
             raise ValueError(f"--adapter: {folder}: trained on base {trained_on}, this model is {model.revision}")
     lora, tensors = read_lora(folder)

@@ -7,7 +7,7 @@ from typing import cast
 
 from synvita.core.backends import load_backend
 from synvita.videollm.chat import FAMILIES
-from synvita.videollm.checkpoints import find_checkpoint, model_type
+from synvita.videollm.checkpoints import find_checkpoint, model_type, readable
 from synvita.videollm.lora import load_lora
 from synvita.videollm.protocol import Loading, VideoLLM
 from synvita.videollm.tree_attention import use_tree_attention
@@ -34,13 +34,14 @@ def load_model(name: str | Path, how: Loading | None = None, adapter: str | Path
         model = load_backend({}, str(name), "--model").from_pretrained(name, how)
     else:
         folder = find_checkpoint(name)
-        kind = model_type(folder)
-        if kind not in MODELS:
-            known = ", ".join(sorted(MODELS))
-            raise ValueError(
-                f"--model: {name}: model_type {kind!r} is not done; known: {known}; or your own as 'module:Class'"
-            )
-        model = load_backend(MODELS, kind, "--model").from_pretrained(folder, how)
+        with readable(folder):
+            kind = model_type(folder)
+            if kind not in MODELS:
+                known = ", ".join(sorted(MODELS))
+                raise ValueError(
+                    f"--model: {name}: model_type {kind!r} is not done; known: {known}; or your own as 'module:Class'"
+                )
+            model = load_backend(MODELS, kind, "--model").from_pretrained(folder, how)
     use_tree_attention(model.language)
     if adapter is not None:
         load_lora(model, Path(adapter))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,11 @@ from torch import Tensor, nn
 
 from synvita.core.pixels import Preprocess
 from synvita.core.provenance import digest
+from synvita.core.reading import read_json
 from synvita.core.video import FramePolicy, Sampled
 from synvita.videollm.authors_prompts import SentencePiece, mplug_owl_questioner
 from synvita.videollm.checkpoints import find_checkpoint, quiet, revision_of
+from synvita.videollm.claims import check_claims
 from synvita.videollm.mplug_vision import Abstractor, VisionModel
 from synvita.videollm.packed import plain_logits
 from synvita.videollm.protocol import Asker, Features, Loading, Media
@@ -74,8 +75,12 @@ class MplugOwlVideo(nn.Module):
         how = how or Loading()
         quiet()
         folder = find_checkpoint(name)
-        config = json.loads((folder / "config.json").read_text())
+        how.refuse(f"{folder} is an mPLUG-Owl, which holds all its parts", "tower", "base", "training_prompt")
+        if how.frames == 1:
+            raise ValueError("--frames: 1; mPLUG-Owl looks along time, give at least 2")
+        config = read_json(folder / "config.json")
         tensors = {k: v for k, v in read_weights(folder).items() if not k.endswith("rotary_emb.inv_freq")}
+        check_claims(config, tensors, str(folder))
         language = load_llama(config.get("text_config", {}), part(tensors, "language_model."), str(folder), how)
         with torch.device("meta"):
             eyes = Eyes(config, language.config.hidden_size)

@@ -41,6 +41,9 @@ class VideoLlava(nn.Module):
     def __init__(self, parts: Parts, questioner: Asker | None, preprocess: Preprocess, how: Loading):
         super().__init__()
         self.language_model, self.tower = parts.language, parts.tower
+        for name in ("0.weight", "2.weight"):
+            if name not in parts.projector or parts.projector[name].ndim != 2:
+                raise ValueError(f"the projector: lacks the matrix {name}; fetch the checkpoint again")
         widths = parts.projector["0.weight"].shape, parts.projector["2.weight"].shape
         with torch.device("meta"):
             self.projector = nn.Sequential(
@@ -71,12 +74,19 @@ class VideoLlava(nn.Module):
         folder = find_checkpoint(name)
         parts = read_parts(folder, how)
         if how.frames not in (0, parts.frames):
-            raise ValueError(f"--frames: {how.frames}; this model takes exactly {parts.frames}")
+            raise ValueError(
+                f"--frames: {how.frames}; this model takes exactly {parts.frames}, the number that it was trained with"
+            )
         if parts.hf:
             from transformers import AutoTokenizer
 
             questioner: Any = Questioner(AutoTokenizer.from_pretrained(folder), template=TEMPLATE)
             preprocess = Preprocess.from_folder(folder)
+            if preprocess.size != parts.tower.embeddings.image_size:
+                need = parts.tower.embeddings.image_size
+                raise ValueError(
+                    f"{folder}: preprocessor_config.json gives {preprocess.size} pixels, the tower sees {need}"
+                )
         else:  # sizes and constants of the released processor are written in its code, not in a file
             base = find_checkpoint(how.base, "--base") if how.base else folder
             tokenizer = next((f for f in (folder, base) if (f / "tokenizer.model").exists()), None)

@@ -7,7 +7,6 @@ hf: transformers' layout (the miniature's, too). Its class has no temporal atten
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,13 @@ import torch
 from torch import Tensor
 
 from synvita.core.provenance import digest
-from synvita.videollm.checkpoints import find_checkpoint, revision_of
+from synvita.core.reading import read_json
+from synvita.videollm.checkpoints import find_checkpoint, readable, revision_of
+from synvita.videollm.claims import check_claims
 from synvita.videollm.languagebind import VideoTower, load_tower
 from synvita.videollm.protocol import Loading
-from synvita.videollm.weights import fit, load_llama, part, read_file, read_weights
+from synvita.videollm.weights import UNUSED, fit, load_llama, part, read_file, read_weights
 
-UNUSED = re.compile(r"rotary_emb\.inv_freq$|position_ids$")
 # Before and since transformers 4.52 the same tensors have other names in -hf files.
 HF_NAMES = (
     (re.compile(r"^(model\.)?video_tower\.(vision_model\.)?"), "tower."),
@@ -54,8 +54,10 @@ def read_parts(folder: Path, how: Loading) -> Parts:
     Raises:
         ValueError: none of the three; a part is missing; names as in `weights.check_names`.
     """
-    config = json.loads((folder / "config.json").read_text())
+    config = read_json(folder / "config.json")
     if config.get("model_type") == "video_llava":
+        why = f"{folder} is in transformers' layout, which holds all its parts and one prompt"
+        how.refuse(why, "tower", "base", "training_prompt")
         return hf_parts(folder, config, how)
     if "mm_projector_type" not in config and "mm_video_tower" not in config:
         kind = config.get("model_type", "unknown")
@@ -64,24 +66,35 @@ def read_parts(folder: Path, how: Loading) -> Parts:
         got = config["mm_projector_type"]
         raise ValueError(f"--model: {folder}: mm_projector_type is {got!r}; Video-LLaVA's is 'mlp2x_gelu'")
     tower_folder = find_checkpoint(how.tower or tower_name(folder, config), "--tower")
-    tower = load_tower(tower_folder)
+    with readable(tower_folder, "--tower"):
+        tower = load_tower(tower_folder)
     revisions = [revision_of(folder), revision_of(tower_folder)]
     if (folder / "mm_projector.bin").exists():
         if how.base is None:
             raise ValueError(f"--base: {folder} holds a projector only; give the vicuna that it was trained on")
         base = find_checkpoint(how.base, "--base")
         revisions.append(revision_of(base))
-        projector = read_file(folder / "mm_projector.bin")
-        tensors = official(read_weights(base)) | official(projector)
-        config = json.loads((base / "config.json").read_text()) | {"mm_vision_select_layer": -2} | {
-            k: v for k, v in config.items() if k.startswith("mm_")
-        }  # fmt: skip
-        folder = base
+        projector = official(read_file(folder / "mm_projector.bin"))
+        own = {k: v for k, v in config.items() if k.startswith("mm_")}
+        with readable(base, "--base"):
+            tensors, config = official(read_weights(base)), read_json(base / "config.json")
+            check_claims(config, tensors, str(base))
+        tensors, config, folder = tensors | projector, config | {"mm_vision_select_layer": -2} | own, base
     else:
+        how.refuse(f"{folder} holds its language model", "base")
         tensors = official(read_weights(folder))
+        check_claims(config, tensors, str(folder))
     language = load_llama(llama_config(config), part(tensors, "language."), str(folder), how)
     layer = config.get("mm_vision_select_layer", -2)
+    check_layer("mm_vision_select_layer", layer, tower, folder)
     return Parts(language, tower, part(tensors, "projector."), layer, tower.frames, digest(revisions), False, config)
+
+
+def check_layer(knob: str, layer: Any, tower: VideoTower, folder: Path) -> None:
+    """ValueError: the hidden layer that a config picks is none of the tower's, counted from its end."""
+    most = len(tower.encoder.layers) + 1
+    if isinstance(layer, bool) or not isinstance(layer, int) or not -most <= layer <= -1:
+        raise ValueError(f"{folder}/config.json: {knob}: {layer!r} is not a whole number from -{most} to -1")
 
 
 def tower_name(folder: Path, config: dict[str, Any]) -> str:
@@ -128,12 +141,18 @@ def hf_parts(folder: Path, config: dict[str, Any], how: Loading) -> Parts:
             f"--temporal-attention: {folder} is in transformers' layout, whose video tower has no temporal "
             "attention (the authors' has); say --temporal-attention false to use it all the same"
         )
+    stored = read_weights(folder)
+    check_claims(config, stored, str(folder))
     full = VideoLlavaConfig.from_pretrained(folder)
     vision = full.vision_config.to_dict()
-    tensors = {hf_name(k): v for k, v in read_weights(folder).items() if not UNUSED.search(k)}
+    tensors = {hf_name(k): v for k, v in stored.items() if not UNUSED.search(k)}
     tensors = {k: v for k, v in tensors.items() if not k.startswith("image_tower.")}  # stills are never shown
     per_frame = (vision["image_size"] // vision["patch_size"]) ** 2 + 1
     frames = full.video_seq_length // per_frame
+    if frames < 1:
+        raise ValueError(
+            f"{folder}/config.json: video_seq_length {full.video_seq_length} is less than a frame's tokens"
+        )
     with torch.device("meta"):
         tower = VideoTower(vision | {"num_frames": frames}, add_time_attn=False)
     fit(tower, part(tensors, "tower."), str(folder))
@@ -143,6 +162,7 @@ def hf_parts(folder: Path, config: dict[str, Any], how: Loading) -> Parts:
     if extra:
         raise ValueError(f"--model: {folder}: holds {extra}, which a Video-LLaVA has no place for")
     layer = full.vision_feature_layer
+    check_layer("vision_feature_layer", layer, tower, folder)
     projector = part(tensors, "projector.")
     return Parts(
         language, tower.eval().requires_grad_(False), projector, layer, frames, revision_of(folder), True, config

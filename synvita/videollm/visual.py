@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -36,8 +37,9 @@ class VisualStore:
         disk_gb: float = 100.0,
         memory_gb: float = 4.0,
     ):
-        if disk_gb <= 0 or memory_gb <= 0:
-            raise ValueError(f"--cache-gb: must be more than 0, got {disk_gb if disk_gb <= 0 else memory_gb}")
+        for limit in (disk_gb, memory_gb):
+            if not 0 < limit < math.inf:  # NaN, too
+                raise ValueError(f"--cache-gb: must be a finite number, more than 0, got {limit}")
         self.model, self.root = model, root
         self.folder = cache / model.visual_key if cache is not None else None
         self.decoder = Decoder(timeout_s)

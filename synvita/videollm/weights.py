@@ -1,66 +1,110 @@
-"""Official checkpoint folders -> tensors by name: safetensors or pickled, whole or sharded."""
+"""Checkpoint folders -> tensors by name: safetensors or pickled, whole or sharded; never from outside."""
 
 from __future__ import annotations
 
-import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from synvita.core.reading import read_json
 from synvita.videollm.protocol import Loading
 
 LAYOUTS = (("model.safetensors", "model.safetensors.index.json"), ("pytorch_model.bin", "pytorch_model.bin.index.json"))
+UNUSED = re.compile(r"rotary_emb\.inv_freq$|position_ids$")  # older libraries saved them; they are computed
+SHARD = re.compile(r"\w[\w.-]*")  # a file beside the index: no slash, no leading dot
+
+# ---- files
+
+
+def weight_map(index: Path) -> dict[str, str]:
+    """Tensor -> shard, from a `*.index.json`.
+
+    Raises:
+        ValueError: no such map in it; a shard that is not a file beside the index: an index may come from anybody.
+    """
+    names = read_json(index, ("weight_map",))["weight_map"]
+    if not isinstance(names, dict) or not names:
+        raise ValueError(f"{index}: weight_map is not {{tensor: file}}; fetch it again")
+    for shard in names.values():
+        if not isinstance(shard, str) or not SHARD.fullmatch(shard):
+            raise ValueError(f"{index}: names {shard!r}, which is no file in its folder; such a checkpoint is not read")
+        if not (index.parent / shard).is_file():
+            raise ValueError(f"--model: {index} names {shard}, which is not there; fetch it again")
+    return names
+
+
+def weight_files(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """(the files with a checkpoint's weights, the index's map or {}); safetensors where both formats are there.
+
+    Raises:
+        ValueError: no weights; as `weight_map`.
+    """
+    for whole, index in LAYOUTS:
+        if (folder / index).exists():
+            names = weight_map(folder / index)
+            return [folder / shard for shard in sorted(set(names.values()))], names
+        if (folder / whole).exists():
+            return [folder / whole], {}
+    raise ValueError(f"--model: {folder}: no weights; expected one of {', '.join(n for both in LAYOUTS for n in both)}")
 
 
 def read_file(path: Path) -> dict[str, Tensor]:
     """One file's tensors, memory-mapped. Pickled files are read with `weights_only`: they cannot run code.
 
     Raises:
-        ValueError: a broken file, or a pickled one that holds anything but tensors.
+        ValueError: a broken file, or a pickled one that holds anything but tensors by name.
     """
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path}: not a whole safetensors file ({error}); fetch it again") from None
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise not_whole(path, "safetensors file", error) from None
     try:
         try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except RuntimeError:  # a file of the old format cannot be mapped
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError) as error:
-        raise ValueError(f"{path}: not a whole checkpoint ({str(error).splitlines()[0]}); fetch it again") from None
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except pickle.UnpicklingError:
         raise ValueError(f"{path}: holds more than tensors, and such a file is never run; get safetensors") from None
+    except Exception as error:  # junk ends the unpickler in any way
+        raise not_whole(path, "checkpoint", error) from None
+    if not isinstance(stored, dict) or not all(isinstance(v, Tensor) for v in stored.values()):
+        raise ValueError(f"{path}: does not hold tensors by name; get the model's own weights")
+    return stored
+
+
+def not_whole(path: Path, what: str, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return ValueError(f"{path}: not a whole {what} ({reason}); fetch it again")
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint folder; safetensors are preferred where both formats are there.
+    """All tensors of a checkpoint folder.
 
     Raises:
-        ValueError: no weights; a shard that the index names is missing; a tensor that its shard lacks.
+        ValueError: as `weight_files` and `read_file`; a tensor that its shard lacks.
     """
-    for whole, index in LAYOUTS:
-        if (folder / index).exists():
-            names: dict[str, str] = json.loads((folder / index).read_text())["weight_map"]
-            found: dict[str, Tensor] = {}
-            for shard in sorted(set(names.values())):
-                if not (folder / shard).exists():
-                    raise ValueError(f"--model: {folder / index} names {shard}, which is not there; fetch it again")
-                found |= read_file(folder / shard)
-            lost = sorted(set(names) - set(found))
-            if lost:
-                raise ValueError(f"--model: {folder / index}: no shard has the tensor {lost[0]}")
-            return found
-        if (folder / whole).exists():
-            return read_file(folder / whole)
-    raise ValueError(f"--model: {folder}: no weights; expected one of {', '.join(n for both in LAYOUTS for n in both)}")
+    files, names = weight_files(folder)
+    found: dict[str, Tensor] = {}
+    for path in files:
+        found |= read_file(path)
+    lost = sorted(set(names) - set(found))
+    if lost:
+        raise ValueError(f"--model: {folder}: no shard has the tensor {lost[0]}, which the index names; fetch it again")
+    return found
+
+
+# ---- tensors -> modules
 
 
 def check_names(wanted: dict[str, Tensor], tensors: dict[str, Tensor], where: str) -> None:

@@ -17,33 +17,44 @@ from synvita.core.packing import Segment, pack
 from synvita.core.pixels import Preprocess
 from synvita.core.provenance import folder_digest
 from synvita.core.question import Questioner
-from synvita.videollm.checkpoints import find_checkpoint, model_type, quiet
+from synvita.videollm.checkpoints import find_checkpoint, model_type, quiet, readable
+from synvita.videollm.claims import load_whole
 from synvita.videollm.packed import hidden_states
+from synvita.videollm.protocol import check_device
 from synvita.videollm.scoring import shared_length
 
 QUESTION = 'Does this figure show "{caption}"? Please answer yes or no.'
 
 
 class Llava:
-    """Scores (frames, captions) with one vision pass per frame and one shared prefix per frame for all captions."""
+    """Scores (frames, captions) with one vision pass per frame and one shared prefix per frame for all captions.
+
+    Raises:
+        ValueError: another architecture; a damaged checkpoint, as `readable`; a device that is not there.
+    """
 
     def __init__(self, name: str | Path, device: str = "cpu"):
-        from transformers import AutoTokenizer, LlavaForConditionalGeneration
+        from transformers import AutoTokenizer
 
+        check_device(device, "device")
         quiet()
-        folder = find_checkpoint(name, "--weigh.models")
-        if model_type(folder) != "llava":
-            raise ValueError(f"--weigh.models: {folder}: is a {model_type(folder)!r} checkpoint, not 'llava'")
-        self.model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-        self.model.to(device).eval().requires_grad_(False)
-        self.questioner = Questioner(AutoTokenizer.from_pretrained(folder), "image", QUESTION)
-        self.preprocess = Preprocess.from_folder(folder)
+        folder = find_checkpoint(name, "--weigh.models.llava")
+        with readable(folder, "--weigh.models.llava"):
+            if model_type(folder) != "llava":
+                raise ValueError(f"{folder}: is a {model_type(folder)!r} checkpoint, not 'llava'")
+            self.model: Any = load_whole(folder, dtype=torch.float32).to(device)
+            self.questioner = Questioner(AutoTokenizer.from_pretrained(folder), "image", QUESTION)
+            self.preprocess = Preprocess.from_folder(folder)
+            need = self.model.config.vision_config.image_size
+            if self.preprocess.size != need:
+                size = self.preprocess.size
+                raise ValueError(f"{folder}: preprocessor_config.json gives {size} pixels, the tower sees {need}")
         self.revision = folder_digest(folder)
 
     def visual(self, frames: np.ndarray) -> Tensor:
         """(T, H, W, 3) uint8 -> (T, N, width)."""
         inner, config = self.model.model, self.model.config
-        seen = inner.vision_tower(self.preprocess(frames), output_hidden_states=True)
+        seen = inner.vision_tower(self.preprocess(frames).to(inner.device), output_hidden_states=True)
         tokens = seen.hidden_states[config.vision_feature_layer]
         if config.vision_feature_select_strategy == "default":
             tokens = tokens[:, 1:]
@@ -63,4 +74,5 @@ class Llava:
         ends = torch.tensor([start + len(s.ids) for start, s in zip(packed.starts[0][1:], row[1:], strict=True)])
         at = torch.stack([ends - 2, ends - 1], 1)  # the tokens that predict the answer and its end
         logits = self.model.lm_head(hidden[:, at])  # (T, N, 2, vocab)
-        return vqa_score(logits, torch.tensor([answers.yes, answers.end])).mean(0).numpy()
+        wanted = torch.tensor([answers.yes, answers.end], device=logits.device)
+        return vqa_score(logits, wanted).mean(0).cpu().numpy()

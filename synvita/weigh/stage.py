@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from synvita.core.backends import load_backend
-from synvita.core.decoder import Decoder
-from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet
+from synvita.core.decoder import Decoder, check_timeout
+from synvita.core.names import folder_name
+from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet, require_text, require_whole
 from synvita.core.set_aside import read_set_aside, set_aside
-from synvita.core.store import Appender, parse_lines, read_records, write_records
+from synvita.core.store import Appender, read_records, write_records
 from synvita.core.video import VideoError
 from synvita.weigh.weights import criterion
 
@@ -44,6 +46,8 @@ class WeighConfig:
         return list(dict.fromkeys((*self.scorers, *(name for some in self.also for name in some.split("+")))))
 
     def __post_init__(self) -> None:
+        if not self.scorers:
+            raise ValueError(f"--weigh.scorers: none given; known: {', '.join(SCORERS)}, or your own as module:Class")
         if not self.criteria:
             raise ValueError("--weigh.criteria: none given; give at least one of Table 4, e.g. difference")
         for name in self.criteria:
@@ -53,15 +57,41 @@ class WeighConfig:
                 raise ValueError(f"--weigh.scorers: unknown scorer {name!r}; known: {', '.join(SCORERS)}")
             if name in SCORERS and name not in self.models:
                 raise ValueError(f"--weigh.models: no checkpoint for scorer {name!r}")
-        if self.frames < 1:
-            raise ValueError(f"--weigh.frames: {self.frames} is not a positive number")
+        short = [folder_name(name, "--weigh.scorers") for name in self.every]
+        twice = next((name for name in short if short.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"--weigh.scorers: two scorers are called {twice!r}; rename one class")
+        require_whole("--weigh.frames", self.frames)
+        if not self.frames:
+            raise ValueError("--weigh.frames: 0 is not a positive number")
+        check_timeout(self.decode_timeout, "--weigh.decode-timeout")
 
 
-def clip_links(run: Path) -> dict[str, list[str]]:
-    """Triplet id -> its clips, one per generator."""
+@dataclass(frozen=True)
+class ClipOfTriplet:
+    """A line of `clip_of_triplet.jsonl`."""
+
+    triplet_id: str
+    clip_id: str
+
+    def __post_init__(self) -> None:
+        require_text("triplet_id", self.triplet_id)
+        require_text("clip_id", self.clip_id)
+
+
+def clip_links(run: Path, clips: Container[str] | None = None) -> dict[str, list[str]]:
+    """Triplet id -> its clips: one per generator, or as many as somebody gave.
+
+    Args:
+        clips: the ids there are; a link to another one is refused.
+    """
+    path = run / "clip_of_triplet.jsonl"
     links: dict[str, list[str]] = {}
-    for _, fields in parse_lines(run / "clip_of_triplet.jsonl"):
-        links.setdefault(str(fields["triplet_id"]), []).append(str(fields["clip_id"]))
+    for link in read_records(path, ClipOfTriplet, ("triplet_id", "clip_id")):
+        if clips is not None and link.clip_id not in clips:
+            text = f"triplet {link.triplet_id!r}: its clip {link.clip_id!r} is not in clips.jsonl"
+            raise ValueError(f"{path}: {text}; run synvita generate --run {run} again")
+        links.setdefault(link.triplet_id, []).append(link.clip_id)
     return links
 
 
@@ -74,33 +104,67 @@ def wanted(triplets: list[Triplet], links: dict[str, list[str]]) -> dict[str, li
     return {clip: list(texts) for clip, texts in captions.items()}
 
 
+def read_scores(path: Path) -> list[ScoredClip]:
+    """A score that is there twice would count double: refused by file:line."""
+    return read_records(path, ScoredClip, ("clip_id", "caption", "scorer"))
+
+
+def checked(values: Any, captions: list[str], scorer: str, clip: str) -> list[float]:
+    """What a scorer gave for a clip: as many scores as captions, each in [0, 1]; ValueError names scorer and clip."""
+    try:
+        scores = [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"--weigh.scorers: {scorer}: clip {clip}: gave no list of numbers ({error})") from None
+    if len(scores) != len(captions):
+        raise ValueError(f"--weigh.scorers: {scorer}: clip {clip}: {len(scores)} scores of {len(captions)} captions")
+    for value, caption in zip(scores, captions, strict=True):
+        if not 0 <= value <= 1:  # NaN, too
+            raise ValueError(f"--weigh.scorers: {scorer}: clip {clip}: {value} of {caption!r} is no score in [0, 1]")
+    return scores
+
+
+def load_scorer(name: str, models: dict[str, str]) -> Any:
+    """One's own may need no checkpoint. ValueError: it cannot be made, or has no `score`."""
+    made = load_backend(SCORERS, name, "--weigh.scorers")
+    try:
+        scorer = made(models[name]) if name in models else made()
+    except TypeError as error:
+        raise ValueError(f"--weigh.scorers: {name} cannot be made: {error}") from error
+    if not callable(getattr(scorer, "score", None)):
+        raise ValueError(f"--weigh.scorers: {name} has no score(frames, captions); see the README")
+    return scorer
+
+
 def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: None) -> int:
-    """Fill `scores.jsonl`, skipping what is there; returns how many clips could not be read (set aside by name)."""
-    triplets = read_records(run / "triplets.jsonl", Triplet)
-    clips = {clip.clip_id: clip for clip in read_records(run / "clips.jsonl", Clip)}
+    """Fill `scores.jsonl`, skipping what is there; returns how many clips could not be read (set aside by name).
+
+    A clip that an earlier call set aside lacks its scores, so it is tried again.
+    """
+    triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
+    clips = {clip.clip_id: clip for clip in read_records(run / "clips.jsonl", Clip, ("clip_id",))}
     path = run / "scores.jsonl"
     aside: dict[str, str] = {}
-    known = {(s.clip_id, s.caption, s.scorer) for s in read_records(path, ScoredClip)} if path.exists() else set()
-    todo = wanted(triplets, clip_links(run))
+    known = {(s.clip_id, s.caption, s.scorer) for s in read_scores(path)} if path.exists() else set()
+    todo = wanted(triplets, clip_links(run, clips))
     with Appender(path) as out, Decoder(config.decode_timeout) as decoder:
         for name in config.every:
-            made = load_backend(SCORERS, name, "--weigh.scorers")
-            scorer = made(config.models[name]) if name in config.models else made()  # one's own may need no checkpoint
+            scorer: Any = None
             for clip_id, texts in todo.items():
                 tick()
                 missing = [text for text in texts if (clip_id, text, name) not in known]
                 if not missing:
                     continue
+                scorer = scorer or load_scorer(name, config.models)  # not where all scores are there
                 try:
-                    path, policy = run / clips[clip_id].file, getattr(scorer, "policy", None)
-                    frames = decoder.video(path, policy) if policy else decoder.sample(path, config.frames)
+                    video, policy = run / clips[clip_id].file, getattr(scorer, "policy", None)
+                    frames = decoder.video(video, policy) if policy else decoder.sample(video, config.frames)
                 except VideoError as error:
                     aside[clip_id] = str(error)
                     continue
                 # All texts together even if a kill left some: the last digit depends on what shares a batch.
-                for text, value in zip(texts, scorer.score(frames, texts), strict=True):
+                for text, value in zip(texts, checked(scorer.score(frames, texts), texts, name, clip_id), strict=True):
                     if text in missing:
-                        out.append(ScoredClip(clip_id, text, name, config.frames, round(float(value), 7)))
+                        out.append(ScoredClip(clip_id, text, name, config.frames, round(value, 7)))
         if config.oracle:
             from synvita.world.simulator import world_truth
 
@@ -118,9 +182,9 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
     Raises:
         ValueError: a clip that is not set aside lacks a score: named, with the command that makes it.
     """
-    triplets = [t for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
+    triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
     links = clip_links(run)
-    scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
+    scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_scores(run / "scores.jsonl")}
     gone = {row["id"] for row in read_set_aside(run) if row["stage"] == "weigh"}
     ensembles = dict.fromkeys([config.scorers, *(tuple(name.split("+")) for name in config.also)])  # each once
     groups = [list(some) for some in ensembles] + ([["world_truth"]] if config.oracle else [])

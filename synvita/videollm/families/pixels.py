@@ -6,7 +6,6 @@ directions. The same call on the same bytes gives the same pixels; through float
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from synvita.core.reading import read_json
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -84,12 +85,14 @@ class VideoSettings:
 def read_settings(folder: Path) -> tuple[Path, dict[str, Any]]:
     """(file, content) of the video processor's settings, from the first place where the official one looks."""
     if (folder / NESTED).exists():
-        nested = json.loads((folder / NESTED).read_text()).get("video_processor")
-        if nested is not None:
+        nested = read_json(folder / NESTED).get("video_processor")
+        if isinstance(nested, dict):
             return folder / NESTED, nested
+        if nested is not None:
+            raise ValueError(f"--model: {folder / NESTED}: video_processor is no object like {{...}}; fetch it again")
     for name in FILES:
         if (folder / name).exists():
-            return folder / name, json.loads((folder / name).read_text())
+            return folder / name, read_json(folder / name)
     raise ValueError(f"--model: {folder}: no {FILES[0]}; the checkpoint does not say what its frames look like")
 
 

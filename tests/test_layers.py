@@ -23,8 +23,7 @@ ALLOWED = {
     "report": {"core"},
     "recipes": STAGES | {"core", "world"},
     "stages": STAGES | {"core", "world", "recipes"},
-    "cli": STAGES | {"core", "world", "recipes", "stages", "cli_score", "study"},
-    "cli_score": STAGES | {"core"},
+    "cli": STAGES | {"core", "world", "recipes", "stages", "study"},
     "study": STAGES | {"core", "recipes", "stages"},
     "pretrain": STAGES | {"core", "world"},
 }

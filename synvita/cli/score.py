@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-EXIT = """
-exit status: 0 done; 1 the machine failed (disk, memory); 2 wrong input; 3 done, but something was set aside, each with
-its reason; 130 interrupted (run the same command again to go on).
-"""
+from synvita.cli.exits import EXIT
+
 EXAMPLES = """
 examples:
   synvita score clip.mp4 "a man walks his dog" "a dog walks its man"

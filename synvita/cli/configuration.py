@@ -1,0 +1,62 @@
+"""The configuration of a command: recipe or the folder's own, then --config, then flags."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+
+def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
+    """The run's configuration: recipe or the folder's own, then --config, then flags; claims the folder."""
+    from synvita import stages
+    from synvita.core.reading import read_yaml
+    from synvita.core.run_folder import claim_run
+    from synvita.core.settings import build, merge, override
+    from synvita.recipes import RunConfig, recipe
+
+    stored = arguments.run / "config.yaml"
+    if stored.exists() and arguments.recipe is None:
+        values = read_yaml(stored)
+    else:
+        default = "own_triplets" if getattr(arguments, "what", None) == "import" else "mini"
+        values = recipe(arguments.recipe or default).as_dict()
+    if arguments.config is not None:
+        if not arguments.config.exists():
+            raise ValueError(f"--config: {arguments.config}: no such file")
+        values = merge(values, read_yaml(arguments.config))
+    values = restrict(override(values, flags), arguments)
+    config = build(RunConfig, values)
+    if arguments.command not in ("demo", "triplets") and not stored.exists():
+        raise ValueError(f"--run: {arguments.run} is no run folder (no config.yaml); begin with synvita triplets")
+    stages.check_backends(config, arguments.command)
+    claim_run(arguments.run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
+    return config
+
+
+def restrict(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """`--synthetic-types` and `--generators` are settings of every arm that uses synthetic clips."""
+    for name in ("synthetic_types", "generators"):
+        given = getattr(arguments, name, None)
+        train = values.get("train")
+        arms = train.get("arms") if isinstance(train, dict) and given else None
+        for arm in arms.values() if isinstance(arms, dict) else ():
+            if isinstance(arm, dict) and arm.get("weights", "none") != "none":
+                arm[name] = given.split(",")
+    return values
+
+
+def run_config(a: argparse.Namespace, flags: list[str]) -> int:
+    import yaml
+
+    from synvita.core.settings import build, override
+    from synvita.recipes import RunConfig, recipe
+
+    config = build(RunConfig, override(recipe(a.recipe).as_dict(), flags))
+    sys.stdout.write(yaml.safe_dump(config.as_dict(), sort_keys=False))
+    return 0
+
+
+def refuse(flags: list[str]) -> None:
+    if flags:
+        raise ValueError(f"{flags[0]}: unknown argument (see --help)")

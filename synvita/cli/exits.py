@@ -1,0 +1,49 @@
+"""Exit statuses: their words for `--help`, and who left something out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from synvita.core.reading import read_json
+
+EXIT = """
+exit status: 0 done; 1 the machine failed (disk, memory); 2 wrong input; 3 done, but something was set aside, each with
+its reason; 130 interrupted (run the same command again to go on).
+"""
+
+
+def left_out(run: Path, stage: str | None = None) -> int:
+    """3, and a line on stderr, if a stage (default: any) set something aside; else 0."""
+    from synvita.core.set_aside import read_set_aside
+
+    rows = [row for row in read_set_aside(run) if stage is None or row["stage"].split()[0] == stage]
+    if rows:
+        sys.stderr.write(f"synvita: {len(rows)} set aside, named with their reasons in {run / 'set_aside.jsonl'}\n")
+    return 3 if rows else 0
+
+
+def trained_without(run: Path, config: Any, arms: list[str] | None = None, seed: int | None = None) -> int:
+    """3, and a line on stderr, if videos or clips that arms were to be trained on could not be read; else 0."""
+    from synvita.train.arm_folder import set_aside_by
+
+    seed = config.train.seed if seed is None else seed
+    trained = [arm for arm in config.train.arms if arms is None or arm in arms]
+    reasons = {video: reason for arm in trained for video, reason in set_aside_by(run, arm, seed).items()}
+    if reasons:
+        sys.stderr.write(
+            f"synvita: {len(reasons)} videos could not be trained on, named with their reasons in "
+            f"{run / 'adapters' / trained[0] / str(seed) / 'arm.json'}\n"
+        )
+    return 3 if reasons else 0
+
+
+def holes(run: Path) -> int:
+    """3, and a line on stderr, if pairs are missing from the figures; else 0."""
+    arms = read_json(run / "results.json", ["arms"])["arms"]
+    entries = [entry for task in arms.values() for entry in task.values() if isinstance(entry, dict)]
+    missing = max((entry.get("missing", 0) for entry in entries), default=0)
+    if missing:
+        sys.stderr.write(f"synvita: {missing} pairs could not be scored; the reasons are in {run / 'pairs'}\n")
+    return 3 if missing else 0

@@ -1,0 +1,121 @@
+"""What can be typed: the subcommands, their arguments and help; no stage is imported."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from synvita import __version__
+from synvita.cli import configuration, run, score, study
+from synvita.cli.exits import EXIT
+
+SETTINGS = """
+settings: any value of the configuration can be given as a dotted flag, e.g. --train.epochs 2 --weigh.criteria product
+(`synvita config` prints them all), or as YAML with --config FILE. A run folder keeps the configuration it was begun
+with in config.yaml.
+"""
+
+
+def positive(text: str) -> int:
+    """An argument that counts something; refused at once, not after the first stage."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """A seed: part of a folder's name."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="synvita",
+        description="Better video-language alignment with synthetic videos: "
+        "triplets -> generate -> weigh -> train -> evaluate -> report.",
+        epilog=EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"synvita {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def stage(name: str, help_text: str, call: Callable[..., int], parent: Any = commands) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = parent.add_parser(
+            name,
+            help=help_text,
+            description=help_text[0].upper() + help_text[1:] + ".",
+            epilog=SETTINGS + EXIT,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        sub.add_argument("--run", type=Path, required=True, metavar="DIR", help="the run folder")
+        sub.add_argument("--recipe", help="a named configuration: mini, own_triplets (default: the run's, or mini)")
+        sub.add_argument("--config", type=Path, metavar="FILE", help="YAML with settings that differ from the recipe")
+        sub.set_defaults(call=call)
+        return sub
+
+    demo = stage("demo", "the whole chain in the miniature: prints the table and the path of the report", run.run_demo)
+    demo.add_argument("--workers", type=positive, default=2, help="arms trained at a time, one thread each (default 2)")
+
+    triplets = commands.add_parser("triplets", help="stage 1: make, import or check triplets")
+    kinds = triplets.add_subparsers(dest="what", metavar="WHAT", required=True)
+    stage("make", "make the miniature's triplets, videos and benchmarks", run.run_make, kinds)
+    imported = stage(
+        "import", "import a table of triplets (CSV, JSONL, Parquet; own or VideoCon's columns)", run.run_import, kinds
+    )
+    imported.add_argument("table", type=Path)
+    imported.add_argument(
+        "--videos", type=Path, metavar="DIR", help="videos are relative to it (default: the table's folder)"
+    )
+    check = kinds.add_parser("check", help="read a table and name every bad row", allow_abbrev=False)
+    check.add_argument("table", type=Path)
+    check.add_argument(
+        "--videos", type=Path, metavar="DIR", help="videos are relative to it (default: the table's folder)"
+    )
+    check.set_defaults(call=run.run_check)
+
+    generate = stage("generate", "stage 2: make a synthetic clip for each negative caption", run.run_generate)
+    generate.add_argument(
+        "--clips", type=Path, metavar="TABLE", help="take existing clips instead: CSV or JSONL caption,file"
+    )
+    stage("weigh", "stage 3: score every clip with both captions and turn the scores into weights", run.run_weigh)
+    train = stage("train", "stages 4 and 5 for all arms: train, then ask every pair", run.run_train)
+    train.add_argument("--workers", type=positive, default=2, help="arms at a time, one thread each (default 2)")
+    train.add_argument("--processes", type=positive, default=1, help="processes (GPUs) that train one arm together")
+    train.add_argument("--arms", metavar="A,B", help="train these arms only (default: all of the configuration)")
+    train.add_argument("--synthetic-types", metavar="A,B", help="use synthetic clips of these misalignment types only")
+    train.add_argument("--generators", metavar="A,B", help="use synthetic clips of these generators only")
+    arm = stage("arm", "train and evaluate one arm with one seed", run.run_arm)
+    arm.add_argument("--arm", required=True, help="off_the_shelf or an arm of the configuration (synvita config)")
+    arm.add_argument("--seed", type=whole, default=0)
+    stage("evaluate", "stage 5: metrics with intervals from the pair scores, into results.json", run.run_evaluate)
+    stage("report", "stage 6: one self-contained HTML page from results.json", run.run_report)
+
+    score.add_parser(commands)
+
+    over_seeds = commands.add_parser(
+        "study",
+        help="the miniature's experiment over seeds: arms, criteria, objective, scorers, margin, ...",
+        description="Train and ask the arms of a study for several seeds; goes on where it was.",
+        epilog=SETTINGS + EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    over_seeds.add_argument("name", help="arms, criteria, objective, scorers, margin, lambda, misalignment; or report")
+    over_seeds.add_argument("--run", type=Path, required=True, metavar="DIR", help="the folder of all studies")
+    over_seeds.add_argument("--seeds", type=positive, default=5, help="seeds 0, 1, ... (default 5)")
+    over_seeds.add_argument("--workers", type=positive, default=2, help="arms at a time, one thread each (default 2)")
+    over_seeds.add_argument(
+        "--out", type=Path, metavar="FILE", help="report: where the tables go (default: DIR/results.md)"
+    )
+    over_seeds.set_defaults(call=study.run_study)
+
+    show = commands.add_parser("config", help="print a recipe as YAML", allow_abbrev=False)
+    show.add_argument("--recipe", default="mini")
+    show.set_defaults(call=configuration.run_config)
+    return top

@@ -1,0 +1,178 @@
+"""The commands of the stages on one run folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from synvita.cli.configuration import refuse, settled
+from synvita.cli.exits import holes, left_out, trained_without
+from synvita.core.reading import read_json
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def run_demo(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+    from synvita.core.run_folder import only_one
+
+    config = settled(a, flags)
+    with only_one(a.run, "demo"):
+        report = stages.demo(a.run, config, a.workers)
+    say(table(a.run))
+    say(f"\nresults: {a.run / 'results.json'}\nreport:  {report}")
+    return max(left_out(a.run), trained_without(a.run, config), holes(a.run))
+
+
+def run_make(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    stages.make_triplets(a.run, settled(a, flags))
+    say(f"triplets: {stages.count_lines(a.run / 'triplets.jsonl')} in {a.run / 'triplets.jsonl'}")
+    return 0
+
+
+def summarise(imported: Any) -> int:
+    from synvita.triplets.tables import summary
+
+    for bad in imported.set_aside:
+        sys.stderr.write(f"{bad.where}: {bad.reason}\n")
+    say("\n".join(f"{key}: {value}" for key, value in summary(imported).items()))
+    return 3 if imported.set_aside else 0
+
+
+def run_check(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita.triplets.tables import read_triplets
+
+    refuse(flags)
+    return summarise(read_triplets(a.table, a.videos))
+
+
+def run_import(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita.core.store import write_records
+    from synvita.triplets.authors_table import is_authors_table, read_items
+    from synvita.triplets.tables import read_triplets, write_set_aside
+
+    items = read_items(a.table, a.videos) if is_authors_table(a.table) else None
+    imported: Any = items or read_triplets(a.table, a.videos)
+    settled(a, flags)
+    if (a.run / "triplets.jsonl").exists():
+        raise ValueError(f"--run: {a.run} already has triplets.jsonl; give a new folder")
+    write_set_aside(a.run / "triplets.set_aside.jsonl", imported.set_aside)
+    if items is None:
+        write_records(a.run / "triplets.jsonl", imported.triplets)
+        return summarise(imported)
+    write_records(a.run / "items.jsonl", items.items)
+    write_records(a.run / "triplets.jsonl", [])  # last: the import is complete
+    for bad in items.set_aside:
+        sys.stderr.write(f"{bad.where}: {bad.reason}\n")
+    paired = sum(bool(item.clips) for item in items.items)
+    say(f"items: {len(items.items)}, {paired} with a clip; {len(items.set_aside)} rows set aside or without their clip")
+    return 3 if items.set_aside else 0
+
+
+def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    config = settled(a, flags)
+    if a.clips is not None:
+        from synvita.generate.existing import take_clips
+
+        counts = take_clips(stages.need(a.run, "triplets.jsonl", "triplets import").parent, a.clips)
+    else:
+        counts = stages.make_clips(a.run, config)
+    say("generate: " + (", ".join(f"{v} {k}" for k, v in counts.items()) or "all clips are there"))
+    return left_out(a.run, "generate")
+
+
+def run_weigh(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    counts = stages.make_weights(a.run, settled(a, flags))
+    say("weigh: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
+    return left_out(a.run, "weigh")
+
+
+def run_train(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    config = settled(a, flags)
+    arms = chosen_arms(a.arms, stages.all_arms(config))
+    with stages.only_one(a.run, "train"):
+        stages.run_arms(a.run, config, config.train.seed, a.workers, a.processes, arms)
+    tiny_note(config)
+    say(f"train: adapters in {a.run / 'adapters'}, pair scores in {a.run / 'pairs'}")
+    return trained_without(a.run, config, arms)
+
+
+def chosen_arms(given: str | None, known: list[str]) -> list[str]:
+    """`--arms a,b`, or all; ValueError names the first that the configuration does not have."""
+    if given is None:
+        return known
+    arms = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    unknown = [name for name in arms if name not in known]
+    if unknown or not arms:
+        shown = repr(unknown[0]) if unknown else "none given"
+        raise ValueError(f"--arms: unknown arm {shown}; known: {', '.join(known)}")
+    return arms
+
+
+def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+    from synvita.core.process import watch_parent
+    from synvita.core.progress import progress, tick_parent
+
+    config = settled(a, flags)
+    known = stages.all_arms(config)
+    if a.arm not in known:
+        raise ValueError(f"--arm: unknown arm {a.arm!r}; known: {', '.join(known)}")
+    if int(os.environ.get("RANK", "0")):  # accelerate launch: the first process holds the lock and shows progress
+        stages.train_and_evaluate(a.run, config, a.arm, a.seed)
+        return 0
+    with stages.only_one(a.run, f"arm-{a.arm}-{a.seed}"):
+        if "SYNVITA_PARENT" in os.environ:  # started by `train` or `demo`: end with them, even if they are killed
+            watch_parent(int(os.environ["SYNVITA_PARENT"]))
+            stages.train_and_evaluate(a.run, config, a.arm, a.seed, tick_parent)
+            return 0
+        with progress(f"arm {a.arm}", stages.arm_work(a.run, config, a.arm, a.seed)) as tick:
+            stages.train_and_evaluate(a.run, config, a.arm, a.seed, tick)
+    return trained_without(a.run, config, [a.arm], a.seed)
+
+
+def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    config = settled(a, flags)
+    stages.make_results(a.run, config, config.train.seed)
+    say(table(a.run))
+    tiny_note(config)
+    return holes(a.run)
+
+
+def run_report(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    settled(a, flags)
+    say(f"report: {stages.make_report(a.run)}")
+    return 0
+
+
+def table(run: Path) -> str:
+    """The arms and their main figures in percent, for the terminal."""
+    from synvita.report.terminal import terminal_table
+
+    return terminal_table(read_json(run / "results.json", ["arms"])["arms"])
+
+
+def tiny_note(config: Any) -> None:
+    """One line on stderr where the tiny checkpoints are asked about real videos."""
+    from synvita.videollm.checkpoints import miniature_warning
+
+    warning = miniature_warning(config.train.model) if config.world is None else None
+    if warning:
+        sys.stderr.write(f"note: {warning}\n")

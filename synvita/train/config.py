@@ -106,7 +106,7 @@ def check_arm(name: Any) -> str:
 def check_seed(seed: Any) -> int:
     """A seed, which names a folder. ValueError: no whole number, negative, or longer than a folder's name."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ValueError(f"--train.seed: {str(seed)[:80]!r} is not a whole number from 0 to 2^63 - 1")
+        raise ValueError(f"--train.seed: {str(seed)[:80]} is not a whole number from 0 to 2^63 - 1")
     return seed
 
 

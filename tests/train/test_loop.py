@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from synvita.train import checkpoint, loop
+from synvita.train.arm_folder import set_aside_by
 from synvita.train.config import Arm, TrainConfig
 from synvita.train.loop import plan, rate_at, train_arm
 from synvita.videollm.lora import Lora
@@ -66,12 +67,18 @@ def test_the_rate_rises_linearly_and_falls_as_the_schedule_says(schedule, middle
 # ---- what the numbers do not depend on
 
 
-def test_accumulated_micro_batches_give_the_loss_curve_of_whole_batches(run):
-    quiet = replace(CONFIG, epochs=1, lora=Lora(4, 8, 0.0))  # dropout depends on how the work is split
+@pytest.mark.parametrize("normaliser", ["global", "separate"])
+def test_accumulated_micro_batches_give_the_loss_curve_of_whole_batches(run, normaliser):
+    quiet = replace(CONFIG, epochs=1, lora=Lora(4, 8, 0.0), normaliser=normaliser)  # dropout depends on the split
     whole = train_arm(run, "whole", ARM, quiet, 0)
     parts = train_arm(run, "parts", ARM, replace(quiet, micro_batch=4), 0)
     for a, b in zip(log(whole), log(parts), strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+
+
+def test_the_authors_normaliser_is_that_of_the_micro_batch(run):
+    quiet = replace(CONFIG, epochs=1, lora=Lora(4, 8, 0.0))
+    whole = train_arm(run, "whole", ARM, quiet, 0)
     authors = train_arm(run, "authors", ARM, replace(quiet, micro_batch=4, normaliser="authors"), 0)
     assert log(authors)[0]["loss"] != pytest.approx(log(whole)[0]["loss"], rel=1e-4)
 
@@ -110,8 +117,9 @@ LAUNCH = (
 @pytest.mark.parametrize("kind", ["copies", "shards"])
 def test_two_processes_give_the_loss_curve_of_one(run, kind):
     """Each with the whole model (DDP's way), and with the decoder's layers sharded (FSDP)."""
-    changes = "dict(epochs=1, batch=15, lora=Lora(4, 8, 0.0))"  # 42 = 15 + 15 + 12: unequal shares, too
-    alone = train_arm(run, "one", ARM, replace(CONFIG, epochs=1, batch=15, lora=Lora(4, 8, 0.0)), 0)
+    # 42 = 15 + 15 + 12: unequal shares, too
+    changes = "dict(epochs=1, batch=15, lora=Lora(4, 8, 0.0), normaliser='separate')"
+    alone = train_arm(run, "one", ARM, replace(CONFIG, **eval(changes)), 0)
     both = start(run, "two", changes, (*LAUNCH, "--use_fsdp" if kind == "shards" else "--multi_gpu"))
     _, errors = both.communicate(timeout=120)
     assert both.returncode == 0, errors.decode()[-2000:]
@@ -308,4 +316,7 @@ def test_clips_that_cannot_be_read_leave_their_real_part(run):
     (run / "clips.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     facts = json.loads((train_arm(run, "arm", ARM, replace(CONFIG, epochs=1), 0) / "arm.json").read_text())
     assert facts["triplets"] == 42 and facts["with_clip"] < 42
-    assert [row["video"] for row in facts["set_aside"]] == ["clips/gone.mp4"]
+    reasons = set_aside_by(run, "arm", 0)
+    assert list(reasons) == ["clips/gone.mp4"] and "gone.mp4: " in reasons["clips/gone.mp4"]
+    train_arm(run, "arm", ARM, replace(CONFIG, epochs=1), 0)  # finished: is not tried again, but still answers
+    assert set_aside_by(run, "arm", 0) == reasons

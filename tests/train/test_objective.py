@@ -1,5 +1,8 @@
 """Eq. 7 on packed batches equals one separate sequence per question, losses and LoRA gradients."""
 
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn import functional
@@ -7,7 +10,7 @@ from torch.nn import functional
 from synvita.core.records import Triplet
 from synvita.pretrain.models import save, tiny_video_llava
 from synvita.train.examples import Example, Pair, example_of, items_of
-from synvita.train.objective import Counts, count, objective, rows_of
+from synvita.train.objective import Counts, Wanted, answers, count, objective, rows_of
 from synvita.train.prepare import prepare
 from synvita.train.shared_semantics import keep_mask
 from synvita.videollm.lora import Lora, add_lora
@@ -154,11 +157,15 @@ def split(example):
         yield lines, pairs
 
 
-def test_parts_of_a_batch_add_up_to_the_whole(model, media):
+@pytest.mark.parametrize("normaliser", ["global", "separate", "weighted"])
+def test_parts_of_a_batch_add_up_to_the_whole(model, media, normaliser):
+    """Micro-batches and processes: b has no synthetic token, c none that is computed."""
     trained = [p for p in model.parameters() if p.requires_grad]
     batch = [prepare(model.questioner, e) for e in EXAMPLES]
-    whole = objective(model, batch, media, 1.0)
-    parts = [objective(model, some, media, 1.0, 0.2, count(batch)) for some in (batch[:1], batch[1:3], batch[3:])]
+    counts = count(batch, normaliser)
+    whole = objective(model, batch, media, 1.0, 0.2, counts)
+    shares = (batch[:1], batch[1:2], batch[2:3], batch[3:])
+    parts = [objective(model, some, media, 1.0, 0.2, counts) for some in shares]
     for name in whole:
         torch.testing.assert_close(sum(p[name] for p in parts), whole[name], rtol=1e-5, atol=1e-6)
     ours = torch.autograd.grad(sum(p["loss"] for p in parts), trained)
@@ -186,3 +193,64 @@ def test_the_weighted_normaliser_divides_by_what_the_clips_count(model, media):
     batch = [prepare(model.questioner, EXAMPLES[0])]
     plain, weighted = (objective(model, batch, media, 0.0, 0.2, count(batch, n)) for n in ("global", "weighted"))
     torch.testing.assert_close(weighted["real"], plain["real"] * 8 / (4 + 4 * 0.7))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("margin", [0.0, 0.6])
+def test_the_margin_is_the_one_that_is_given(model, media, margin):
+    batch = [prepare(model.questioner, e) for e in EXAMPLES]
+    got = objective(model, batch, media, 1.0, margin)
+    _, _, want = naive(model, media, EXAMPLES, margin)
+    torch.testing.assert_close(got["consistency"], want, rtol=1e-5, atol=1e-6)
+    _, _, usual = naive(model, media, EXAMPLES, 0.2)
+    assert abs(usual - want) > 0.01
+
+
+# ---- what the answer losses are divided by
+
+
+@torch.no_grad()
+def test_each_part_has_its_own_divisor_under_separate_and_one_for_both_otherwise(model, media):
+    """Against the naive sums, which `naive` has divided by all tokens."""
+    batch = [prepare(model.questioner, e) for e in EXAMPLES]
+    why = len(model.questioner.answer_ids("the rings are red"))
+    real_tokens, synthetic_tokens = 4 * 4 + why, 4 * (1 + 1 + 2)  # two questions of two tokens per video and triplet
+    n, weights = real_tokens + synthetic_tokens, 4 * (0.7 + 0.0 + 0.4 + 0.9)
+    assert count(batch, "separate") == Counts(real_tokens, synthetic_tokens, 8)
+    assert count(batch) == Counts(n, n, 8) and count(batch, "authors") == Counts(n, n, 8)
+    weighted = count(batch, "weighted")
+    assert weighted.real == weighted.synthetic == pytest.approx(real_tokens + weights)
+    real, synthetic, consistency = naive(model, media, EXAMPLES, 0.2)
+    got = objective(model, batch, media, 0.5, 0.2, count(batch, "separate"))
+    torch.testing.assert_close(got["real"], real * n / real_tokens, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(got["synthetic"], synthetic * n / synthetic_tokens, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(got["consistency"], consistency, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(got["loss"], got["real"] + got["synthetic"] + 0.5 * got["consistency"])
+
+
+@pytest.mark.parametrize("clips", [1, 3])
+def test_under_global_the_real_part_weighs_a_share_of_what_it_does_without_clips(model, clips):
+    """By hand: equal logits over V words cost ln V per token, so only divisors and weights are left.
+
+    k clips of weight w: global = (real + k synthetic + (1 + k) lambda consistency) / (1 + k), terms as under separate.
+    """
+    words, w, lam, scr = 7, 0.25, 0.5, 0.3
+    names = [f"s{i}.mp4" for i in range(clips)]
+    with_clips = [prepare(model.questioner, triplet("a", "a red cross", "a blue cross", [(n, w) for n in names]))]
+    alone = [prepare(model.questioner, triplet("a", "a red cross", "a blue cross"))]
+
+    def parts(batch, normaliser):
+        wanted = Wanted()
+        for i, q in enumerate(batch[0].questions):
+            q = SimpleNamespace(answer=[1, 2], weight=q.weight, synthetic=q.synthetic)
+            wanted.answer((0, i), 0, 0, q)
+        logits = torch.zeros(len(wanted.targets), words)
+        return [loss.item() for loss in answers(logits, wanted, count(batch, normaliser))]
+
+    cost = math.log(words)
+    assert parts(alone, "global") == parts(alone, "separate") == pytest.approx([cost, 0.0])
+    assert parts(with_clips, "separate") == pytest.approx([cost, w * cost])
+    whole = parts(with_clips, "global")
+    assert whole == pytest.approx([cost / (1 + clips), w * cost * clips / (1 + clips)])
+    want = (cost + clips * w * cost + (1 + clips) * lam * scr) / (1 + clips)
+    assert sum(whole) + lam * scr == pytest.approx(want)

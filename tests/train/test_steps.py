@@ -115,7 +115,9 @@ def test_weight_decay_shrinks_the_adapter_by_rate_times_decay(single):
 def test_loras_start_depends_on_the_seed_alone(single):
     """A keeps its start in the first step (see above)."""
     config = replace(STEPS, epochs=1)
-    first, again, other = (adapter(train_arm(single, n, ARM, config, s), "A") for n, s in (("a", 0), ("b", 0), ("c", 1)))
+    first, again, other = (
+        adapter(train_arm(single, n, ARM, config, s), "A") for n, s in (("a", 0), ("b", 0), ("c", 1))
+    )
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert not any(torch.equal(first[k], other[k]) for k in first)
 
@@ -136,12 +138,15 @@ def test_the_margin_and_lambda_of_an_arm_reach_the_loss(single):
 
 
 @pytest.mark.parametrize(
-    ("set_to", "steps", "want"), [(20, 500, 20), (20, 21, 20), (20, 20, 2), (20, 11, 2), (20, 1, 1), (1, 1, 1), (0, 5, 0)]
+    ("set_to", "steps", "want"),
+    [(20, 500, 20), (20, 21, 20), (20, 20, 2), (20, 11, 2), (20, 1, 1), (1, 1, 1), (0, 5, 0)],
 )
 def test_warm_up_is_a_tenth_of_a_training_that_is_not_longer_than_it(set_to, steps, want):
     config = TrainConfig(warmup=set_to, rate=3.0, schedule="constant")
     assert warmup_of(steps, config) == want
-    assert [rate_at(s, steps, config) for s in range(want)] == pytest.approx([3.0 * (s + 1) / want for s in range(want)])
+    assert [rate_at(s, steps, config) for s in range(want)] == pytest.approx(
+        [3.0 * (s + 1) / want for s in range(want)]
+    )
     assert rate_at(want, steps, config) == 3.0
 
 

@@ -78,7 +78,7 @@ def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def arm_bars(groups: list[tuple[str, dict[str, dict[str, float]]]], arms: list[str]) -> str:
+def arm_bars(groups: list[tuple[str, dict[str, dict[str, Any]]]], arms: list[str]) -> str:
     """Bars of AUC by group and arm, error bars = intervals.
 
     Args:
@@ -107,8 +107,9 @@ def arm_bars(groups: list[tuple[str, dict[str, dict[str, float]]]], arms: list[s
         return as_svg(figure, "arms", "Bar chart: AUC in percent of each arm by test set, with intervals")
 
 
-def usable(cell: dict[str, float] | None) -> bool:
-    return cell is not None and all(math.isfinite(cell.get(key, math.nan)) for key in ("auc", "low", "high"))
+def usable(cell: dict[str, Any] | None) -> bool:
+    """Whether there is a bar and an interval to draw."""
+    return cell is not None and all(cell.get(key) is not None for key in ("auc", "low", "high"))
 
 
 def difference_boxes(differences: dict[str, dict[str, Any]]) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from synvita.report.table import BASELINE, TASKS, Task, at, percent, sign_of, signed, signed_interval
+from synvita.report.table import BASELINE, TASKS, Task, difference, figure, percent, sign_of, signed, signed_interval
 
 UNTRAINED, METHOD, ORACLE_ARM = "off_the_shelf", "synvita", "weighted_oracle"
 
@@ -24,14 +23,13 @@ def finding(arms: dict[str, Any]) -> str:
 
 def main_task(arms: dict[str, Any]) -> Task | None:
     """Open where the run has it, else in-distribution."""
-    return next((t for t in (TASKS[1], TASKS[0]) if any(at(a, t.path) for a in arms.values())), None)
+    return next((t for t in (TASKS[1], TASKS[0]) if any(figure(a, t) is not None for a in arms.values())), None)
 
 
 def best(arms: dict[str, Any], task: Task) -> str | None:
     """The arm with the highest AUC, of those that do not know the truth."""
-    known = {n: e["auc"] for n, a in arms.items() if not knows_truth(n, a) and (e := at(a, task.path)) and "auc" in e}
-    finite = {name: value for name, value in known.items() if math.isfinite(value)}
-    return max(finite, key=lambda name: finite[name]) if finite else None
+    known = {n: v for n, a in arms.items() if not knows_truth(n, a) and (v := figure(a, task)) is not None}
+    return max(known, key=lambda name: known[name]) if known else None
 
 
 def best_arm(arms: dict[str, Any]) -> str:
@@ -39,19 +37,20 @@ def best_arm(arms: dict[str, Any]) -> str:
     name = best(arms, task) if task else None
     if task is None or name is None:
         return ""
-    entry = at(arms[name], task.path) or {}
-    text = f"on the {task.name.lower()} test, {name} has the highest AUC ({percent(entry['auc'])} %)"
+    text = f"on the {task.name.lower()} test, {name} has the highest AUC ({percent(figure(arms[name], task))} %)"
     if name == BASELINE:
         candidates = {n: a for n, a in arms.items() if n != BASELINE and not knows_truth(n, a)}
-        rest = {n: at(a, f"minus_{BASELINE}.{task.path}") for n, a in candidates.items()}
-        level = [n for n, d in rest.items() if d and not sign_of(d)]
+        rest = {n: difference(a, task.path) for n, a in candidates.items()}
+        level = [n for n, d in rest.items() if d and signed_interval(d) and not sign_of(d)]
         return text + (f", with no difference to {', '.join(level)}" if level else "")
-    versus = at(arms[name], f"minus_{BASELINE}.{task.path}")
+    versus = difference(arms[name], task.path)
     return text + (f"; {compare(name, BASELINE, versus)}" if versus else "")
 
 
 def compare(arm: str, other: str, versus: dict[str, Any]) -> str:
     """`versus` = `arm` minus `other`, in words; "no difference" where its interval covers 0."""
+    if not signed_interval(versus):
+        return f"{arm} minus {other} is {signed(versus['auc'])} points, without an interval"
     numbers = f"{signed(versus['auc'])} points {signed_interval(versus)}"
     words = {"better": "better than", "worse": "worse than"}
     sign = words.get(sign_of(versus))
@@ -60,17 +59,19 @@ def compare(arm: str, other: str, versus: dict[str, Any]) -> str:
 
 def flipped(versus: dict[str, Any]) -> dict[str, Any]:
     """The same difference seen from the other arm."""
-    return {"auc": -versus["auc"], "low": -versus["high"], "high": -versus["low"]}
+    low, high = versus.get("low"), versus.get("high")
+    interval = {} if low is None or high is None else {"low": -high, "high": -low}
+    return {"auc": -versus["auc"], **interval}
 
 
 def method_beside_baseline(arms: dict[str, Any]) -> str:
     task = main_task(arms)
     if task is None or METHOD not in arms or best(arms, task) == METHOD:
         return ""
-    versus = at(arms[METHOD], f"minus_{BASELINE}.{task.path}")
+    versus = difference(arms[METHOD], task.path)
     return f"there, {compare(METHOD, BASELINE, versus)}" if versus else ""
 
 
 def baseline_on_unseen(arms: dict[str, Any]) -> str:
-    versus = at(arms.get(UNTRAINED, {}), f"minus_{BASELINE}.unseen")
+    versus = difference(arms.get(UNTRAINED, {}), "unseen")
     return f"on unseen concepts, {compare(BASELINE, UNTRAINED, flipped(versus))}" if versus else ""

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synvita.core.records import Clip, ClipWeight, Misalignment, ScoredClip, Triplet
-from synvita.core.store import parse_lines, read_records
+from synvita.core.store import read_records
 from synvita.report.embedded import Album, Video
 
 ORACLE = "world_truth"
 UNKNOWN = "unknown"
+Pair = tuple[str, str]  # (triplet, clip): one triplet may have several clips, and one clip serve several triplets
 Words = list[tuple[str, bool]]  # (a run of words, whether the other caption lacks them)
 
 
@@ -24,6 +25,7 @@ class Shown:
     """
 
     triplet_id: str
+    generator: str
     misalignment: str
     real: Video
     synthetic: Video
@@ -37,7 +39,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The chosen clips of `clips` weighed ones; `middle` is the median of the weights over zero, where high begins."""
+    """The chosen ones of `clips` weighed clips; `middle` is the median of the weights over zero, where high begins."""
 
     clips: int
     middle: float
@@ -66,27 +68,28 @@ def marked_words(text: str, other: str) -> Words:
     return found
 
 
-def choose(
-    weights: dict[str, float], kinds: dict[str, Misalignment | None], clips: dict[str, str], number: int
-) -> list[str]:
-    """Triplet ids: the types in turn, alternating the highest and the lowest weight left; ties by id.
+def choose(weights: dict[Pair, float], kinds: dict[str, Misalignment | None], number: int) -> list[Pair]:
+    """(triplet, clip): the types in turn, alternating the highest and the lowest weight left; ties by id.
 
     Each next round takes the other end of a type. A clip that is already chosen is passed over.
+
+    Args:
+        kinds: of the triplets.
     """
     left = {
-        kind: sorted((i for i in weights if kinds.get(i) == kind), key=lambda i: (weights[i], i))
+        kind: sorted((pair for pair in weights if kinds.get(pair[0]) == kind), key=lambda pair: (weights[pair], pair))
         for kind in kinds_in(kinds)
     }
-    left = {kind: ids for kind, ids in left.items() if ids}
-    chosen: list[str] = []
+    left = {kind: pairs for kind, pairs in left.items() if pairs}
+    chosen: list[Pair] = []
     seen: set[str] = set()
     for turn in range(len(weights)):
-        for position, ids in enumerate(left.values()):
-            while ids and len(chosen) < number:
-                triplet = ids.pop(-1 if (turn + position) % 2 == 0 else 0)
-                if clips.get(triplet, triplet) not in seen:
-                    seen.add(clips.get(triplet, triplet))
-                    chosen.append(triplet)
+        for position, pairs in enumerate(left.values()):
+            while pairs and len(chosen) < number:
+                pair = pairs.pop(-1 if (turn + position) % 2 == 0 else 0)
+                if pair[1] not in seen:
+                    seen.add(pair[1])
+                    chosen.append(pair)
                     break
         if len(chosen) == number or not any(left.values()):
             break
@@ -99,48 +102,46 @@ def kinds_in(kinds: dict[str, Misalignment | None]) -> list[Misalignment | None]
 
 def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | None:
     """The chosen clips with all that the run knows about them; None where clips were not weighed."""
-    needed = [run / name for name in ("weights.jsonl", "clips.jsonl", "clip_of_triplet.jsonl")]
-    if not all(path.exists() for path in needed):
+    if not (run / "weights.jsonl").exists() or not (run / "clips.jsonl").exists():
         return None
-    rows = read_records(run / "weights.jsonl", ClipWeight)
+    rows = read_records(run / "weights.jsonl", ClipWeight, ("triplet_id", "clip_id", "criterion", "scorers"))
     criteria = [row.criterion for row in rows]
     rows = [row for row in rows if row.criterion == ("difference" if "difference" in criteria else criteria[0])]
     by_id = {t.id: t for t in triplets}
     ensemble = next((r.scorers for r in rows if r.scorers != [ORACLE]), None)
-    learned = {r.triplet_id: r.weight for r in rows if r.scorers == ensemble and r.triplet_id in by_id}
-    truth = {r.triplet_id: r.weight > 0.5 for r in rows if r.scorers == [ORACLE]}
-    links = {str(f["triplet_id"]): str(f["clip_id"]) for _, f in parse_lines(run / "clip_of_triplet.jsonl")}
-    files = {clip.clip_id: clip.file for clip in read_records(run / "clips.jsonl", Clip)}
-    chosen = choose(learned, {i: by_id[i].misalignment for i in learned}, links, number)
-    scores = read_scores(run, {links.get(i, "") for i in chosen})
+    learned = {(r.triplet_id, r.clip_id): r.weight for r in rows if r.scorers == ensemble and r.triplet_id in by_id}
+    truth = {(r.triplet_id, r.clip_id): r.weight > 0.5 for r in rows if r.scorers == [ORACLE]}
+    clips = {clip.clip_id: clip for clip in read_records(run / "clips.jsonl", Clip, ("clip_id",))}
+    chosen = choose(learned, {t.id: t.misalignment for t in triplets}, number)
+    scores = read_scores(run, {clip for _, clip in chosen})
     over_zero = [weight for weight in learned.values() if weight > 0]
     middle = statistics.median(over_zero) if over_zero else 0.0
     album = Album(run)
     cards = []
-    for i in chosen:
-        triplet, clip, weight = by_id[i], links.get(i, ""), learned[i]
+    for pair in chosen:
+        triplet, clip, weight = by_id[pair[0]], clips.get(pair[1]), learned[pair]
         own, real = triplet.negative_caption, triplet.caption
-        scorers = sorted({scorer for name, scorer, _ in scores if name == clip})
-        no_clip = Video(clip, "", "no such clip in clips.jsonl")
+        scorers = sorted({scorer for name, scorer, _ in scores if name == pair[1]})
         cards.append(
             Shown(
-                triplet_id=i,
+                triplet_id=triplet.id,
+                generator=clip.generator if clip else UNKNOWN,
                 misalignment=kind_name(triplet.misalignment),
                 real=album.embed(triplet.video),
-                synthetic=album.embed(files[clip]) if clip in files else no_clip,
+                synthetic=album.embed(clip.file) if clip else Video(pair[1], "", "no such clip in clips.jsonl"),
                 caption=marked_words(real, own),
                 negative_caption=marked_words(own, real),
-                scores=[(s, scores.get((clip, s, own)), scores.get((clip, s, real))) for s in scorers],
+                scores=[(s, scores.get((pair[1], s, own)), scores.get((pair[1], s, real))) for s in scorers],
                 weight=weight,
                 level=level(weight, middle),
-                truth=truth.get(i),
+                truth=truth.get(pair),
             )
         )
-    return Gallery(len(learned), middle, cards) if cards else None
+    return Gallery(len({clip for _, clip in learned}), middle, cards) if cards else None
 
 
 def read_scores(run: Path, clips: set[str]) -> dict[tuple[str, str, str], float]:
     """{(clip, scorer, caption): score} of these clips, without the oracle's."""
     path = run / "scores.jsonl"
-    rows = read_records(path, ScoredClip) if path.exists() else []
+    rows = read_records(path, ScoredClip, ("clip_id", "caption", "scorer")) if path.exists() else []
     return {(r.clip_id, r.scorer, r.caption): r.score for r in rows if r.clip_id in clips and r.scorer != ORACLE}

@@ -19,7 +19,9 @@ from synvita.report.finding import ORACLE_ARM, finding
 from synvita.report.gallery import UNKNOWN, gallery
 from synvita.report.pairs import find_answers
 from synvita.report.rankings import PER_SIDE, TOP, find_rankings
+from synvita.report.results_file import check_results
 from synvita.report.table import BASELINE, DASH, TASKS, arm_table, at, interval, percent
+from synvita.report.tiny import tiny_models, tiny_note
 
 FOLDER = Path(__file__).parent
 BAR_TASKS = ("in_distribution", "open", "unseen", "temporal")
@@ -44,7 +46,7 @@ def weight_rows(weights: dict[str, Any]) -> list[dict[str, str]]:
             "share": percent(entry["right"] / entry["clips"]) if entry["clips"] else DASH,
             "auc": percent(entry.get("auc")),
             "interval": interval(entry),
-            "mean_weight": f"{entry['mean_weight']:.3f}",
+            "mean_weight": DASH if entry["mean_weight"] is None else f"{entry['mean_weight']:.3f}",
         }
         for kind, entry in weights.items()
     ]
@@ -86,10 +88,12 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
     """`run/report/index.html` from `results.json`'s content and the run's records; the same inputs give the same bytes.
 
     Raises:
-        FileNotFoundError: the run has no triplets.jsonl; ValueError: a bad line of a record file, as file:line.
+        FileNotFoundError: the run has no triplets.jsonl. ValueError: a bad line of a record file, as file:line, or
+            results that are not what `synvita evaluate` writes.
     """
-    triplets = read_records(run / "triplets.jsonl", Triplet)
-    arms = results.get("arms", {})
+    check_results(results, str(run / "results.json"))
+    triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
+    arms = results["arms"]
     tasks, rows = arm_table(arms)
     differences = results.get("score_differences") or {}
     answers = find_answers(run, arms)
@@ -104,6 +108,8 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
     page = environment.get_template("page.html.j2").render(
         finding=finding(arms),
         facts=run_facts(run, triplets, arms),
+        tiny=tiny_note(tiny_models(run, asked=bool(arms))),
+        dropped=any("dropped" in cell.gaps for row in rows for cell in row["cells"]),
         tasks=tasks,
         rows=rows,
         baseline=BASELINE,

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from synvita.core.store import parse_lines
+from synvita.core.reading import cell, read_table, read_yaml
 from synvita.report.finding import METHOD, ORACLE_ARM
+from synvita.report.results_file import is_number
 from synvita.report.table import BASELINE
 
 KEYS = ("video", "caption", "label", "query", "log_odds")
@@ -31,11 +30,15 @@ class Answers:
         return list(self.folders)
 
 
+def settings_of(run: Path) -> dict[str, Any]:
+    """What the run's `config.yaml` says; nothing where there is none."""
+    path = run / "config.yaml"
+    return read_yaml(path) if path.exists() else {}
+
+
 def seed_of(run: Path) -> str:
     """The seed that the results are made from, as `config.yaml` says; 0 where it says nothing."""
-    path = run / "config.yaml"
-    config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
-    train = config.get("train") if isinstance(config, dict) else None
+    train = settings_of(run).get("train")
     return str(train.get("seed", 0)) if isinstance(train, dict) else "0"
 
 
@@ -59,11 +62,24 @@ def find_answers(run: Path, arms: Iterable[str]) -> Answers | None:
     return Answers(seed, folders, *compared(list(folders))) if len(folders) > 1 else None
 
 
+def check_pair(row: dict[str, Any]) -> None:
+    """ValueError, without file and line: a key that is missing, or a value that cannot be shown."""
+    missing = [key for key in KEYS if key not in row]
+    if missing:
+        raise ValueError(f"no key {missing[0]!r}; a pair has {', '.join(KEYS)}")
+    for name in ("video", "caption", "query"):
+        cell(row, name)
+    if row["label"] not in (0, 1):
+        raise ValueError(f"label: {row['label']!r} is not 1 (the caption fits the video) or 0 (it does not)")
+    if row["log_odds"] is not None and not is_number(row["log_odds"]):
+        raise ValueError(f"log_odds: {row['log_odds']!r} is not a finite number; a pair without a score has null")
+
+
 def read_task(answers: Answers, task: str) -> dict[str, Rows]:
     """Arm -> its rows of a task, of the arms that have it; empty unless both compared arms do.
 
     Raises:
-        ValueError: a bad line or a row without one of the keys, as file:line.
+        ValueError: a bad line, or a row that is no pair, as file:line.
     """
     found: dict[str, Rows] = {}
     for arm, folder in answers.folders.items():
@@ -71,9 +87,12 @@ def read_task(answers: Answers, task: str) -> dict[str, Rows]:
         if not path.exists():
             continue
         found[arm] = []
-        for number, row in parse_lines(path):
-            missing = [key for key in KEYS if key not in row]
-            if missing:
-                raise ValueError(f"{path}:{number}: no key {missing[0]!r}; a pair has {', '.join(KEYS)}")
-            found[arm].append(row)
+        for row in read_table(path)[1]:
+            try:
+                if row.problem:
+                    raise ValueError(row.problem)
+                check_pair(row.fields)
+            except ValueError as error:
+                raise ValueError(f"{row.where}: {error}") from None
+            found[arm].append(row.fields)
     return found if {answers.first, answers.second} <= set(found) else {}

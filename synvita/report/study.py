@@ -42,7 +42,7 @@ NOTES = {
 }
 # Two-sided 95 % quantiles of Student's t with n - 1 degrees of freedom, for n = 2, 3, ...
 T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-Figures = dict[str, dict[str, float]]  # seed -> task -> figure
+Figures = dict[str, dict[str, float]]  # seed -> task -> figure; a task without a figure is not there
 
 
 def mean(values: list[float]) -> float:
@@ -80,11 +80,28 @@ def row(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def without_nulls(arms: dict[str, Any]) -> dict[str, Figures]:
+    """A figure that could not be made of what was scored is null in the file, and no value of any mean."""
+    return {
+        arm: {seed: {task: v for task, v in figures.items() if v is not None} for seed, figures in seeds.items()}
+        for arm, seeds in arms.items()
+    }
+
+
 def on_common_seeds(names: list[str], arms: dict[str, Figures]) -> dict[str, Figures]:
     """These arms' figures on the seeds that all of them have (those that have any), so that rows can be compared."""
     there = {name: arms[name] for name in names if arms.get(name)}
     common = set.intersection(*(set(found) for found in there.values())) if there else set()
     return {name: {s: f for s, f in found.items() if s in common} if common else found for name, found in there.items()}
+
+
+def mean_and_spread(values: list[float | None]) -> str:
+    """In percent, over the seeds that have the figure; how many these are is said where some have none."""
+    known = [100 * value for value in values if value is not None]
+    if not known:
+        return ""
+    some = f" ({len(known)} of {len(values)} seeds)" if len(known) < len(values) else ""
+    return f"{mean(known):.1f} ± {spread(known):.1f}{some}"
 
 
 def figure_table(rows: dict[str, str], arms: dict[str, Figures]) -> list[str]:
@@ -95,8 +112,7 @@ def figure_table(rows: dict[str, str], arms: dict[str, Figures]) -> list[str]:
             continue
         cells = []
         for task in TASKS:
-            values = [100 * figures[task] for figures in arms[arm].values() if task in figures]
-            cells.append(f"{mean(values):.1f} ± {spread(values):.1f}" if values else "")
+            cells.append(mean_and_spread([figures.get(task) for figures in arms[arm].values()]))
         lines.append(row([label, str(len(arms[arm])), *cells]))
     return lines
 
@@ -112,7 +128,9 @@ def difference_table(rows: dict[str, str], arms: dict[str, Figures], base: str) 
             values = [100 * v for v in paired(arms[arm], arms[base], task)]
             width = half_width(values) if values else math.inf
             shown = f" [{mean(values) - width:+.1f}, {mean(values) + width:+.1f}]" if math.isfinite(width) else ""
-            cells.append(f"{mean(values):+.1f}{shown} p={sign_test(values):.2f}" if values else "")
+            common = len(set(arms[arm]) & set(arms[base]))
+            some = f" ({len(values)} of {common} seeds)" if len(values) < common else ""
+            cells.append(f"{mean(values):+.1f}{shown} p={sign_test(values):.2f}{some}" if values else "")
         lines.append(row([label, *cells]))
     return lines
 
@@ -123,8 +141,8 @@ def type_table(arms: dict[str, Figures], names: dict[str, str]) -> list[str]:
     lines = [row(["AUC by type", *(k.removeprefix("per_type.") for k in kinds)]), row(["---"] * (len(kinds) + 1))]
     for label, arm in names.items():
         if arm in arms:
-            values = [[100 * f[kind] for f in arms[arm].values() if kind in f] for kind in kinds]
-            lines.append(row([label, *(f"{mean(v):.1f} ± {spread(v):.1f}" if v else "" for v in values)]))
+            cells = [mean_and_spread([figures.get(kind) for figures in arms[arm].values()]) for kind in kinds]
+            lines.append(row([label, *cells]))
     return lines
 
 
@@ -138,9 +156,10 @@ def weight_table(quality: dict[str, Any]) -> list[str]:
     for kind in next(iter(quality.values()))[whose[0]]:
         entries = {who: [q[who][kind] for q in quality.values() if kind in q.get(who, {})] for who in whose}
         right = mean([100 * e["right"] / max(1, e["clips"]) for e in entries[whose[0]]])
-        areas = [[100 * e["auc"] for e in entries[who] if "auc" in e] for who in whose]
+        areas = [[100 * e["auc"] for e in entries[who] if e.get("auc") is not None] for who in whose]
+        sizes = [[e["mean_weight"] for e in entries[who] if e["mean_weight"] is not None] for who in whose]
         cells = [f"{mean(v):.1f} ± {spread(v):.1f}" if v else "" for v in areas]
-        cells += [f"{mean([e['mean_weight'] for e in entries[who]]):.3f}" if entries[who] else "" for who in whose]
+        cells += [f"{mean(v):.3f}" if v else "" for v in sizes]
         lines.append(row([kind, f"{right:.0f} %", *cells]))
     return [
         "The weights themselves: share of clips that show their own caption (the simulator knows), ROC-AUC of the",
@@ -163,7 +182,7 @@ def paper_table(study: str) -> list[str]:
 
 def render(results: dict[str, Any]) -> str:
     """The whole page; equal results give equal bytes."""
-    every: dict[str, Figures] = results["arms"]
+    every = without_nulls(results["arms"])
     parts = [
         "# Results over seeds",
         "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 BASELINE = "real_only"
@@ -42,7 +42,7 @@ class Cell:
     difference: str = ""
     difference_interval: str = ""
     sign: str = ""
-    missing: str = ""
+    gaps: str = ""
 
 
 # ---- numbers as text
@@ -53,9 +53,9 @@ def percent(value: float | None) -> str:
     return DASH if value is None or not math.isfinite(value) else f"{100 * value + 0.0:.1f}"
 
 
-def signed(value: float) -> str:
+def signed(value: float | None) -> str:
     """A difference of fractions in points, with its sign (never -0.0)."""
-    return f"{round(100 * value, 1) + 0.0:+.1f}" if math.isfinite(value) else DASH
+    return DASH if value is None or not math.isfinite(value) else f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
 def interval(entry: dict[str, Any]) -> str:
@@ -64,14 +64,16 @@ def interval(entry: dict[str, Any]) -> str:
 
 
 def signed_interval(entry: dict[str, Any]) -> str:
-    return f"[{signed(entry['low'])}, {signed(entry['high'])}]"
+    low, high = entry.get("low"), entry.get("high")
+    return "" if low is None or high is None else f"[{signed(low)}, {signed(high)}]"
 
 
 def sign_of(entry: dict[str, Any]) -> str:
     """better / worse only where the interval of the difference leaves 0 out."""
-    if entry["low"] > 0:
-        return "better"
-    return "worse" if entry["high"] < 0 else ""
+    low, high = entry.get("low"), entry.get("high")
+    if low is None or high is None:
+        return ""
+    return "better" if low > 0 else "worse" if high < 0 else ""
 
 
 def at(results: dict[str, Any], path: str) -> dict[str, Any] | None:
@@ -85,21 +87,40 @@ def at(results: dict[str, Any], path: str) -> dict[str, Any] | None:
 # ---- the table of arms
 
 
+def figure(arm: dict[str, Any], task: Task) -> float | None:
+    """None where the arm was not asked, or no figure could be made of its answers."""
+    return (at(arm, task.path) or {}).get(task.key)
+
+
+def difference(arm: dict[str, Any], path: str) -> dict[str, Any] | None:
+    """The arm's AUC minus the baseline's, if there is one."""
+    versus = at(arm, f"minus_{BASELINE}.{path}")
+    return versus if versus and versus.get("auc") is not None else None
+
+
+def gaps(arm: dict[str, Any], task: Task) -> str:
+    """What the figure, or its difference to the baseline, leaves out; empty where it is whole."""
+    entry = at(arm, task.path) or {}
+    parts = [f"{entry['missing']} of {entry['expected']} missing"] if entry.get("missing") else []
+    for noun in ("queries", "questions"):
+        dropped = entry.get(f"{noun}_dropped")
+        parts += [f"{dropped} of {dropped + entry[noun]} {noun} dropped"] if dropped else []
+    versus = at(arm, f"minus_{BASELINE}.{task.path}") or {}
+    left_out = versus.get("left_out")
+    parts += [f"difference without {left_out} pairs that only one arm has"] if left_out else []
+    return ", ".join(parts)
+
+
 def cell(arm: dict[str, Any], task: Task) -> Cell:
     entry = at(arm, task.path)
-    if entry is None or task.key not in entry:
+    if entry is None:
         return Cell()
-    missing = f"{entry['missing']} of {entry['expected']} missing" if entry.get("missing") else ""
-    versus = at(arm.get(f"minus_{BASELINE}", {}), task.path) if task.key == "auc" else None
+    shown = Cell(percent(figure(arm, task)), interval(entry), gaps=gaps(arm, task))
+    versus = difference(arm, task.path)
     if versus is None:
-        return Cell(percent(entry[task.key]), interval(entry), missing=missing)
-    return Cell(
-        percent(entry[task.key]),
-        interval(entry),
-        signed(versus["auc"]),
-        signed_interval(versus),
-        sign_of(versus),
-        missing,
+        return shown
+    return replace(
+        shown, difference=signed(versus["auc"]), difference_interval=signed_interval(versus), sign=sign_of(versus)
     )
 
 

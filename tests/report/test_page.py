@@ -188,13 +188,15 @@ def test_files_that_are_not_embedded_are_named_with_the_reason(tmp_path: Path, r
 
 def test_clips_are_chosen_by_type_in_turn_and_weight() -> None:
     kinds = {f"{kind}{i}": kind for kind in (Misalignment.OBJECT, Misalignment.ACTION) for i in range(3)}
-    weights = {name: int(name[-1]) / 10 for name in kinds}
-    links = {name: name for name in kinds}
-    assert choose(weights, kinds, links, 4) == ["object2", "action0", "object0", "action2"]
-    assert choose(weights, kinds, links, 99)[4:] == ["object1", "action1"]
-    assert choose(weights, kinds, dict.fromkeys(kinds, "one clip"), 4) == ["object2"]
-    assert choose({}, {}, {}, 4) == []
-    assert choose({"x": 0.5}, {"x": None}, {"x": "x"}, 4) == ["x"]
+    weights = {(name, name): int(name[-1]) / 10 for name in kinds}
+    chosen = [triplet for triplet, _ in choose(weights, kinds, 99)]
+    assert chosen == ["object2", "action0", "object0", "action2", "object1", "action1"]
+    assert choose(weights, kinds, 4) == [(name, name) for name in chosen[:4]]
+    assert choose({(name, "one clip"): weight for (name, _), weight in weights.items()}, kinds, 4) == [
+        ("object2", "one clip")
+    ]
+    assert choose({}, {}, 4) == []
+    assert choose({("x", "y"): 0.5}, {"x": None}, 4) == [("x", "y")]
 
 
 def test_words_that_differ_are_marked(tmp_path: Path, results: dict[str, Any]) -> None:

@@ -1,0 +1,84 @@
+"""`results.json` as the report reads it: people edit it, so its shape is checked and a fault is named by its place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from synvita.core.reading import read_json
+from synvita.report.table import BASELINE
+
+NUMBERS = ("auc", "map", "accuracy", "low", "high", "mean", "mean_weight")  # a finite number, or null: no figure
+TOGETHER = {"missing": "expected", "queries_dropped": "queries", "questions_dropped": "questions"}
+COUNTS = (*TOGETHER, *TOGETHER.values(), "pairs", "left_out", "clips", "right", "triplets")
+WEIGHT_KEYS = ("clips", "right", "mean_weight")
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """A run's results.
+
+    Raises:
+        FileNotFoundError; ValueError: not JSON, or not what `synvita evaluate` writes, with the file and the key.
+    """
+    return check_results(read_json(path), str(path))
+
+
+def check_results(results: Any, where: str) -> dict[str, Any]:
+    """`results` itself, if the report can read it; ValueError: `where` and the first key that is wrong."""
+    need_object(results, where)
+    if "arms" not in results:
+        raise ValueError(f"{where}: lacks 'arms'; make it again with synvita evaluate")
+    need_object(results["arms"], f"{where}: arms")
+    for name, arm in results["arms"].items():
+        place = f"{where}: arms.{name}"
+        need_object(arm, place)
+        check_numbers(arm, place)
+        if not isinstance(arm.get("weights_from", ""), str):
+            raise ValueError(f"{place}.weights_from: {arm['weights_from']!r} is not text")
+        need_object(arm.get(f"minus_{BASELINE}", {}), f"{place}.minus_{BASELINE}")
+    groups = {"weights": results.get("weights") or {}}
+    others = results.get("other_weights") or {}
+    need_object(others, f"{where}: other_weights")
+    groups |= {f"other_weights.{name}": found or {} for name, found in others.items()}
+    for name, kinds in groups.items():
+        check_entries(kinds, WEIGHT_KEYS, f"{where}: {name}")
+    differences = results.get("score_differences") or {}
+    check_entries(differences, ("mean", "values"), f"{where}: score_differences")
+    for kind, entry in differences.items():
+        values = entry["values"]
+        if not isinstance(values, list) or not values or entry["mean"] is None or not all(map(is_number, values)):
+            raise ValueError(f"{where}: score_differences.{kind}: expected a mean and a list of numbers")
+    return results  # type: ignore[no-any-return]
+
+
+def check_entries(entries: Any, keys: tuple[str, ...], place: str) -> None:
+    need_object(entries, place)
+    for kind, entry in entries.items():
+        need_object(entry, f"{place}.{kind}")
+        missing = [key for key in keys if key not in entry]
+        if missing:
+            raise ValueError(f"{place}.{kind}: lacks {missing[0]!r}; make the file again with synvita evaluate")
+        check_numbers(entry, f"{place}.{kind}")
+
+
+def check_numbers(entry: dict[str, Any], place: str) -> None:
+    """Every figure and count in an object and in those inside it."""
+    for key, value in entry.items():
+        if key in NUMBERS and value is not None and not is_number(value):
+            raise ValueError(f"{place}.{key}: {value!r} is not a finite number or null")
+        if key in COUNTS and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise ValueError(f"{place}.{key}: {value!r} is not a count")
+        if key in TOGETHER and TOGETHER[key] not in entry:
+            raise ValueError(f"{place}: has {key!r} and lacks {TOGETHER[key]!r}")
+        if isinstance(value, dict):
+            check_numbers(value, f"{place}.{key}")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def need_object(value: Any, place: str) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"{place}: expected an object like {{...}}, got {type(value).__name__}")

@@ -109,8 +109,14 @@ def cannot_matter(node: cst.CSTNode) -> bool:
 
 
 def meaning(text: str) -> str:
-    """What a file's text says to Python: equal for equal code. "UTF-8" is "utf-8"."""
-    return ast.dump(ast.parse(text)).replace("'UTF-8'", "'utf-8'")
+    """What a file's text says to Python: equal for equal code. None is as good as False for an argument."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            for argument in node.keywords:
+                if isinstance(argument.value, ast.Constant) and argument.value.value is False:
+                    argument.value = ast.Constant(None)
+    return ast.dump(tree).replace("'UTF-8'", "'utf-8'").replace("'SHA256'", "'sha256'")
 
 
 def sample(module: str, text: str, count: int, seed: int) -> list[Mutant]:

@@ -128,6 +128,7 @@ def test_a_torn_last_line_is_dropped_and_empty_lines_keep_the_count(file):
         (b"[1]", "expected an object, got list"),
         (b'{"name": NaN}', "NaN is not JSON"),
         (b'{"name": "a", "name": "b"}', "the key 'name' is there twice"),
+        (b'{"nam": "a"}', "unknown key 'nam' of a Note"),
         (b'{"name": "\xfc"}', "byte 0xfc is not UTF-8; mend or remove the line"),
     ],
 )
@@ -198,9 +199,9 @@ def names(file: Path) -> list[str]:
     ],
 )
 def test_what_a_kill_cut_is_removed_before_more_is_appended(tmp_path, there, kept):
-    file = tmp_path / "run" / "notes.jsonl"
+    file = tmp_path / "runs" / "mine" / "notes.jsonl"
     if there is not None:
-        file.parent.mkdir()
+        file.parent.mkdir(parents=True)
         file.write_text(there)
     with Appender(file) as out:
         out.append(Note("new"))

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from synvita.core.alignment import alignment
+from synvita.core.decoder import check_timeout
 from synvita.core.video import VideoError
 from synvita.videollm.models import load_model
 from synvita.videollm.protocol import Loading, VideoLLM, dtype_of
 from synvita.videollm.scoring import LONG_CAPTIONS, explain, score_each
-from synvita.videollm.visual import VisualStore
+from synvita.videollm.visual import VisualStore, check_limits
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Aligner:
         if unknown:
             raise ValueError(f"{min(unknown)}: unknown argument; known: {', '.join(Loading.__dataclass_fields__)}")
         precision = dtype_of(dtype, "dtype") if isinstance(dtype, str) else dtype
+        check_timeout(decode_timeout, "--decode-timeout")
+        check_limits(cache_gb)
         loading = Loading(temporal_attention, precision, device, **how)  # type: ignore[arg-type]
         return cls(load_model(name, loading, adapter), cache, decode_timeout, long_captions, cache_gb)
 
@@ -121,11 +124,14 @@ class Aligner:
             media = self.store.media([video])
         except VideoError as error:
             return [PairScore(video, caption, math.nan, math.nan, str(error)) for caption in captions]
-        found = score_each(self.model, media, [captions], self.long_captions)[0]
-        return [
-            PairScore(video, caption, float(alignment(torch.tensor(odds))), odds, reason)
-            for caption, (odds, reason) in zip(captions, found, strict=True)
-        ]
+        texts = [caption for caption in captions if isinstance(caption, str)]
+        scores = iter(score_each(self.model, media, [texts], self.long_captions)[0])
+        found: list[PairScore] = []
+        for caption in captions:
+            no_text = (math.nan, f"caption: {reprlib.repr(caption)} is not text")
+            odds, reason = next(scores) if isinstance(caption, str) else no_text
+            found.append(PairScore(video, caption, float(alignment(torch.tensor(odds))), odds, reason))
+        return found
 
     def explain(self, video: str | Path, caption: str, limit: int = 128) -> str:
         """What is wrong with the caption, in the model's own words (VideoCon's NLE prompt); greedy decoding."""

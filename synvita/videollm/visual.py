@@ -17,6 +17,13 @@ from synvita.videollm.protocol import Features, Media, VideoLLM
 GB = 1e9
 
 
+def check_limits(*limits_gb: float) -> None:
+    """ValueError: a limit that is no finite number above 0."""
+    for limit in limits_gb:
+        if not 0 < limit < math.inf:  # NaN, too
+            raise ValueError(f"--cache-gb: must be a finite number, more than 0, got {limit}")
+
+
 class VisualStore:
     """Features of videos for one model, by content: two runs, two processes or a kill never leave a half file.
 
@@ -37,9 +44,7 @@ class VisualStore:
         disk_gb: float = 100.0,
         memory_gb: float = 4.0,
     ):
-        for limit in (disk_gb, memory_gb):
-            if not 0 < limit < math.inf:  # NaN, too
-                raise ValueError(f"--cache-gb: must be a finite number, more than 0, got {limit}")
+        check_limits(disk_gb, memory_gb)
         self.model, self.root = model, root
         self.folder = cache / model.visual_key if cache is not None else None
         self.decoder = Decoder(timeout_s)

@@ -348,6 +348,71 @@ def test_huge_sides_are_over_the_limit(width: int, height: int) -> None:
         video.check_size("x.mp4", width, height)
 
 
+# ---- memory
+
+
+def test_all_frames_of_a_request_are_bounded_by_the_header_before_any_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, numbered(8), 8)  # 64 x 48
+    monkeypatch.setattr(video, "MAX_BYTES", 64 * 48 * 3 * 5)
+    assert len(sample_frames(path, 5)) == 5 and len(read_frames(path, [0, 2, 4, 6, 7])) == 5
+    monkeypatch.setattr(video, "decoded", lambda *_: pytest.fail("decoded"))
+    wanted = r"a\.mp4: 6 frames of 64x48 are .* the limit is .*; scale the video down or ask for fewer frames"
+    for call in (
+        lambda: sample_frames(path, 6),
+        lambda: read_frames(path, range(6)),
+        lambda: read_frames(path, [3] * 6),
+    ):
+        with pytest.raises(VideoError, match=wanted):
+            call()
+    with pytest.raises(VideoError, match="1000000000000 frames of 64x48"):  # no list of so many indices is made
+        sample_frames(path, 10**12)
+
+
+def test_frames_that_are_decoded_small_count_as_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, numbered(8), 8)
+    monkeypatch.setattr(video, "MAX_BYTES", 16 * 8 * 3 * 6)
+    assert sample_video(path, FramePolicy(6, size=(8, 16))).frames.shape == (6, 8, 16, 3)
+    with pytest.raises(VideoError, match="7 frames of 16x8"):
+        sample_video(path, FramePolicy(7, size=(8, 16)))
+
+
+def test_frames_that_a_rate_asks_for_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, numbered(16), 8)  # 2 seconds
+    monkeypatch.setattr(video, "MAX_BYTES", 64 * 48 * 3 * 5)
+    assert len(sample_video(path, FramePolicy(0, fps=2.0)).frames) == 4
+    with pytest.raises(VideoError, match="8 frames of 64x48"):
+        sample_video(path, FramePolicy(0, fps=4.0))
+
+
+def test_a_stream_whose_header_says_no_size_is_bounded_by_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Frame:
+        width, height, rotation = 640, 480, 0
+
+    class Stream:
+        class codec_context:
+            width, height = 0, 0
+
+    monkeypatch.setattr(video, "MAX_BYTES", 640 * 480 * 3 * 5)
+    convert = video.ToRGB("x.ts", Stream, number=6)
+    with pytest.raises(VideoError, match=r"x\.ts: 6 frames of 640x480"):
+        convert(Frame())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"count": -1}, {"count": 1.5}, {"count": 0}, {"fps": -1.0}, {"count": 0, "fps": float("nan")}, {"least": 0},
+     {"most": 0}, {"step": 0}, {"count": "8"}, {"fps": float("inf")}],
+)  # fmt: skip
+def test_a_policy_that_cannot_be_is_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="frames: "):
+        FramePolicy(**wrong)
+
+
 # ---- writing
 
 
@@ -508,8 +573,3 @@ def test_a_hanging_child_ends_with_its_killed_parent(tmp_path: Path) -> None:
     while status.exists() and "zombie" not in status.read_text() and time.monotonic() < end:
         time.sleep(0.1)
     assert time.monotonic() < end
-
-
-def test_a_timeout_must_be_positive() -> None:
-    with pytest.raises(ValueError, match=r"--decode-timeout.*got 0"):
-        Decoder(0)

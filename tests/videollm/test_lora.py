@@ -156,3 +156,57 @@ def test_a_cut_file_is_named(tmp_path, name):
     (tmp_path / name).write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(ValueError, match=rf"{name}: not a whole|{name}: holds more than tensors"):
         read_lora(tmp_path)
+
+
+# ---- adapters that are not what they claim
+
+
+def refusal(folder):
+    with pytest.raises(ValueError) as caught:
+        load_lora(MplugOwlVideo.from_pretrained(GOLDEN), folder)
+    line = str(caught.value)
+    assert "\n" not in line and line.startswith("--adapter: ") and str(folder) in line
+    return line
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "base.json"])
+@pytest.mark.parametrize("text", ["[]", "{}", "{", "7", "null", '{"r": 4}', '{"a": 1, "a": 2}'])
+def test_a_junk_json_beside_an_adapter_is_one_line(tmp_path, name, text):
+    folder = peft_folder(tmp_path / "adapter")
+    (folder / name).write_text(text)
+    assert name in refusal(folder)
+
+
+@pytest.mark.parametrize("key", ["r", "lora_alpha"])
+@pytest.mark.parametrize("value", [-4, 0, 4.0, "4", None, True, [4]])
+def test_a_rank_or_scale_that_is_no_positive_whole_number_is_refused_by_name(tmp_path, key, value):
+    folder = peft_folder(tmp_path / "adapter")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | {key: value}))
+    assert f"adapter_config.json: {key}: {value!r} is not a whole number from 1 on" in refusal(folder)
+
+
+@pytest.mark.parametrize("r", [2, 8])
+def test_a_config_of_another_rank_than_the_tensors_is_refused_with_both(tmp_path, r):
+    folder = peft_folder(tmp_path / "adapter")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | {"r": r}))
+    assert f"has rank 4, adapter_config.json says r: {r}" in refusal(folder)
+
+
+@pytest.mark.parametrize("end", ["A", "B"])
+def test_one_tensor_of_another_rank_is_named(tmp_path, end):
+    folder = peft_folder(tmp_path / "adapter")
+    tensors = load_file(folder / "adapter_model.safetensors")
+    name = f"base_model.model.language_model.model.layers.0.mlp.up_proj.lora_{end}.weight"
+    tensors[name] = (tensors[name][:3] if end == "A" else tensors[name][:, :3]).contiguous()
+    save_file(tensors, folder / "adapter_model.safetensors")
+    assert f"layers.0.mlp.up_proj.lora_{end} has rank 3, adapter_config.json says r: 4" in refusal(folder)
+
+
+def test_a_tensor_that_is_no_matrix_is_named(tmp_path):
+    folder = peft_folder(tmp_path / "adapter")
+    tensors = load_file(folder / "adapter_model.safetensors")
+    name = "base_model.model.language_model.model.layers.0.mlp.up_proj.lora_B.weight"
+    save_file(tensors | {name: torch.zeros(4)}, folder / "adapter_model.safetensors")
+    assert "layers.0.mlp.up_proj.lora_B has 1 dimensions" in refusal(folder)

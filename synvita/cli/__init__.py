@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 
@@ -62,7 +63,8 @@ def speak_utf8() -> None:
 
 
 def streams() -> None:
-    """Output that is closed goes nowhere; letters that a terminal does not have are shown by number."""
+    """Output that is closed goes nowhere; letters that a terminal does not have are shown by number; plain warnings."""
+    warnings.formatwarning = lambda message, *_, **__: f"note: {message}\n"  # not the line of code that warned
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

@@ -51,13 +51,36 @@ def test_a_video_is_looked_at_once_whatever_it_is_called(videos):
         store.close()
 
 
-def test_other_weights_dtypes_or_frame_policies_do_not_share_features(videos, hf_folder, mplug_owl_folder):
-    from synvita.videollm.models import load_model
-    from synvita.videollm.protocol import Loading
+def test_a_models_features_lie_in_the_folder_of_its_key(videos):
+    for key in ("one", "other"):
+        store = VisualStore(Model(key), videos / "cache", videos)
+        store.features("1.mp4")
+        store.close()
+        assert store.model.seen == 1  # what the other has written is not its
+    assert {p.name for p in (videos / "cache").iterdir()} == {"one", "other"}
 
-    keys = [load_model(hf_folder).visual_key, load_model(hf_folder, Loading(dtype=torch.bfloat16)).visual_key]
-    keys += [load_model(mplug_owl_folder, Loading(frames=n)).visual_key for n in (8, 16)]
-    assert len(set(keys)) == 4
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_write_that_breaks_off_leaves_no_file(videos):
+    """As on a full disk: the kernel stops every file at 200 kB, the features have 480."""
+    import resource
+
+    model = Model(scale=10_000)
+    store = VisualStore(model, videos / "cache", videos)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            store.features("1.mp4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p for p in (videos / "cache").rglob("*") if p.is_file()] == []
+    assert store.features("1.mp4")["features"].shape == (40_000, 3)
+    store.close()
+    again = VisualStore(model, videos / "cache", videos)
+    again.features("1.mp4")
+    assert model.seen == 2  # the second attempt was kept
+    again.close()
 
 
 def test_the_cache_stays_below_its_bound_and_drops_what_was_not_read_for_longest(videos):

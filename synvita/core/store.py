@@ -106,15 +106,6 @@ def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def read_rows(table: Path, columns: Sequence[str], knob: str) -> list[tuple[str, dict[str, str]]]:
-    """Leaves with its last caller (`generate.existing`)."""
-    from synvita.core.reading import need_columns, read_table
-
-    names, rows = read_table(table, knob)
-    need_columns(table, names, columns, knob)
-    return [(row.where, row.fields) for row in rows]
-
-
 class Appender:
     """Append records to a JSONL file so that a kill leaves at most one torn last line, which the next run cuts off."""
 

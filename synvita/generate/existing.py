@@ -46,7 +46,7 @@ def take_clips(run: Path, table: Path) -> dict[str, int]:
     for (caption, _), clip in clips.items():
         of_caption.setdefault(caption, []).append(clip.clip_id)
     links = [{"triplet_id": t.id, "clip_id": name} for t in triplets for name in of_caption.get(t.negative_caption, [])]
-    set_aside(run, "generate", aside)
+    set_aside(run, "generate --clips", aside)
     write_records(run / "clips.jsonl", clips.values())
     write_records(run / "clip_of_triplet.jsonl", links)
     served = len({link["triplet_id"] for link in links})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synvita.core.reading import read_json
+from synvita.core.run_folder import again
 from synvita.train.config import check_arm, check_seed
 
 
@@ -38,7 +39,7 @@ def set_aside_by(run: Path, arm: str, seed: int) -> dict[str, str]:
     """
     path = adapter_folder(run, arm, seed) / "arm.json"
     if not path.exists():
-        raise ValueError(f"--run: {run} has no trained arm {arm!r} of seed {seed}; run synvita train --run {run}")
+        raise ValueError(f"--run: {run} has no trained arm {arm!r} of seed {seed}; first run: {again('train', run)}")
     rows = read_json(path, ["set_aside"])["set_aside"]
     try:
         return {str(row["video"]): str(row["reason"]) for row in rows}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synvita.core.records import Clip, ClipWeight, Item, Triplet
+from synvita.core.run_folder import again
 from synvita.core.store import read_records
 from synvita.train.config import Arm
 
@@ -115,7 +116,7 @@ def weights_for(run: Path, arm: Arm) -> tuple[list[ClipWeight], str]:
         return [], "none (no synthetic clips)"
     path = run / "weights.jsonl"
     if not path.exists():
-        raise ValueError(f"--run: {run} has no weights.jsonl; run synvita weigh --run {run} first")
+        raise ValueError(f"--run: {run} has no weights.jsonl; first run: {again('weigh', run)}")
     rows = read_records(path, ClipWeight)
     chosen = [row for row in rows if (row.scorers == ["world_truth"]) == (arm.weights == "oracle")]
     if arm.criterion:
@@ -125,7 +126,7 @@ def weights_for(run: Path, arm: Arm) -> tuple[list[ClipWeight], str]:
     kinds = list(dict.fromkeys((row.criterion, tuple(row.scorers)) for row in chosen))
     if not kinds:
         asked = "".join(f"{word} " for word in (arm.criterion, *arm.scorers) if word)
-        raise ValueError(f"{path}: no {arm.weights} {asked}weights; run synvita weigh --run {run} again with them")
+        raise ValueError(f"{path}: no {arm.weights} {asked}weights; name them in --weigh and run {again('weigh', run)}")
     criterion, scorers = kinds[0]
     chosen = [row for row in chosen if (row.criterion, tuple(row.scorers)) == (criterion, scorers)]
     return chosen, "uniform (1.0)" if arm.weights == "uniform" else f"{criterion} of {' + '.join(scorers)}"

@@ -13,6 +13,7 @@ from synvita.core.backends import load_backend
 from synvita.core.decoder import Decoder, check_timeout
 from synvita.core.names import folder_name
 from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet, require_text, require_whole
+from synvita.core.run_folder import again
 from synvita.core.set_aside import read_set_aside, set_aside
 from synvita.core.store import Appender, read_records, write_records
 from synvita.core.video import VideoError
@@ -90,7 +91,7 @@ def clip_links(run: Path, clips: Container[str] | None = None) -> dict[str, list
     for link in read_records(path, ClipOfTriplet, ("triplet_id", "clip_id")):
         if clips is not None and link.clip_id not in clips:
             text = f"triplet {link.triplet_id!r}: its clip {link.clip_id!r} is not in clips.jsonl"
-            raise ValueError(f"{path}: {text}; run synvita generate --run {run} again")
+            raise ValueError(f"{path}: {text}; once more: {again('generate', run)}")
         links.setdefault(link.triplet_id, []).append(link.clip_id)
     return links
 
@@ -199,7 +200,7 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
                 if missing:
                     raise ValueError(
                         f"{run / 'scores.jsonl'}: no score of {missing[0]!r} for clip {clip} with caption {caption!r}; "
-                        f"run synvita weigh --run {run} again"
+                        f"once more: {again('weigh', run)}"
                     )
                 into.append(float(np.mean([scores[clip, caption, s] for s in scorers])))
         for name in config.criteria:

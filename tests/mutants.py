@@ -1,35 +1,30 @@
 """`make mutants`: small changes of the code that decides about numbers; the tests must notice nearly all of them.
 
-A mutant is one change by one of mutmut's operators (`+` to `-`, an argument to None or left out, `<` to `<=`, ...). It
-is killed if the module's own tests fail or hang. A copy of the checkout in a temporary folder is changed, never the
-checkout. Each mutant is tested in a fork of a process that has imported torch already, which saves seconds each.
+A mutant is one change by one of mutmut's operators (`+` to `-`, an argument to None or left out, `<` to `<=`, ...; see
+`mutant_sample.py`). It is killed if the module's own tests fail or hang. A copy of the checkout in a temporary folder
+is changed, never the checkout. Each mutant is tested in a fork of a process that has imported torch already, which
+saves seconds each.
 
-What cannot matter is left out: annotations, docstrings, imports, decorators, names for type checkers, the wording of
-errors, the case of an encoding's name. Exit status 0: enough were killed; 1: too few; 2: nothing could be measured.
+Exit status 0: enough were killed; 1: too few; 2: the tests fail without any mutant, or are not there.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
-import difflib
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
-from mutmut.mutation.mutators import mutation_operators, operator_string
+from mutant_sample import Mutant, sample
 
 ENOUGH = 0.85
 CHECKOUT = Path(__file__).parents[1]
@@ -38,112 +33,20 @@ TESTS = {  # module of synvita: its own tests, the quickest first
     "core/packing": ["core/test_packing.py"],
     "core/provenance": ["core/test_provenance.py"],
     "core/store": ["core/test_store.py"],
-    "evaluate/intervals": ["evaluate/test_intervals.py", "evaluate/test_metrics.py"],
+    "evaluate/intervals": ["evaluate/test_metrics.py"],
     "evaluate/metrics": ["evaluate/test_metrics.py"],
+    "evaluate/pairs": ["evaluate/test_pairs.py", "evaluate/test_results.py"],
     "evaluate/results": ["evaluate/test_results.py"],
     "evaluate/tasks": ["evaluate/test_tasks.py"],
+    "evaluate/weight_quality": ["evaluate/test_weight_quality.py"],
     "train/examples": ["train/test_examples.py", "train/test_objective.py"],
     "train/losses": ["train/test_losses.py"],
     "train/objective": ["train/test_objective.py", "train/test_gradients.py", "train/test_golden_objective.py"],
     "train/shared_semantics": ["train/test_shared_semantics.py"],
-    "videollm/scoring": ["videollm/test_scoring.py", "videollm/test_engine.py"],
-    "videollm/visual": ["videollm/test_visual.py", "videollm/test_visual_store.py"],
+    "videollm/scoring": ["videollm/test_engine.py"],
+    "videollm/visual": ["videollm/test_visual_store.py", "videollm/test_visual_key.py"],
     "weigh/weights": ["weigh/test_weights.py"],
 }
-FOR_TYPE_CHECKERS = {"cast", "TypeVar", "isinstance", "len"}  # of the last two, any change is a TypeError
-
-
-@dataclass(frozen=True)
-class Mutant:
-    module: str
-    text: str  # the whole changed file
-
-    def diff(self, original: str) -> str:
-        lines = difflib.unified_diff(original.splitlines(), self.text.splitlines(), n=0, lineterm="")
-        return "\n".join([f"synvita/{self.module}.py", *list(lines)[2:]])
-
-
-class Changes(cst.CSTVisitor):
-    """Collects (node, its replacement) by line."""
-
-    METADATA_DEPENDENCIES = (PositionProvider,)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.by_line: dict[int, list[tuple[cst.CSTNode, cst.CSTNode]]] = defaultdict(list)
-        self.raising = 0
-
-    def on_visit(self, node: cst.CSTNode) -> bool:
-        if cannot_matter(node):
-            return False
-        self.raising += isinstance(node, cst.Raise)
-        plain_call = isinstance(node, cst.Call) and called(node) in FOR_TYPE_CHECKERS
-        for kind, operator in mutation_operators:
-            if isinstance(node, kind) and not plain_call and not (self.raising and operator is operator_string):
-                line = self.get_metadata(PositionProvider, node).start.line
-                self.by_line[line] += [(node, new) for new in operator(node)]
-        return True
-
-    def on_leave(self, original_node: cst.CSTNode) -> None:
-        self.raising -= isinstance(original_node, cst.Raise)
-
-
-def called(node: cst.Call) -> str:
-    """The last part of a called function's name."""
-    name = node.func.attr if isinstance(node.func, cst.Attribute) else node.func
-    return name.value if isinstance(name, cst.Name) else ""
-
-
-def cannot_matter(node: cst.CSTNode) -> bool:
-    if isinstance(node, (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom)):
-        return True
-    if isinstance(node, cst.Expr):
-        return isinstance(node.value, (cst.SimpleString, cst.ConcatenatedString))
-    if isinstance(node, cst.If):
-        return isinstance(node.test, cst.Name) and node.test.value == "TYPE_CHECKING"
-    if isinstance(node, cst.Assign):  # `Table = tuple[...]`, `T = TypeVar("T")`
-        alias = isinstance(node.value, cst.Subscript) and isinstance(node.value.value, cst.Name)
-        plain = alias and node.value.value.value in ("tuple", "list", "dict", "Callable", "Sequence", "Mapping")
-        return plain or (isinstance(node.value, cst.Call) and called(node.value) == "TypeVar")
-    return False
-
-
-def meaning(text: str) -> str:
-    """What a file's text says to Python: equal for equal code. None is as good as False for an argument."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            for argument in node.keywords:
-                if isinstance(argument.value, ast.Constant) and argument.value.value is False:
-                    argument.value = ast.Constant(None)
-    return ast.dump(tree).replace("'UTF-8'", "'utf-8'").replace("'SHA256'", "'sha256'")
-
-
-def sample(module: str, text: str, count: int, seed: int) -> list[Mutant]:
-    """`count` mutants of a file, spread over it: a second one of a line comes after one of every line."""
-    tree, changes = MetadataWrapper(cst.parse_module(text)), Changes()
-    tree.visit(changes)
-    chance = random.Random(f"{seed} {module}")
-    lines = [chance.sample(of_line, len(of_line)) for of_line in changes.by_line.values()]
-    chosen: list[Mutant] = []
-    known = {meaning(text)}
-    while len(chosen) < count and any(lines):
-        chance.shuffle(lines)
-        for of_line in lines:
-            if not of_line or len(chosen) == count:
-                continue
-            changed = tree.module.deep_replace(*of_line.pop())
-            try:
-                compile(changed.code, module, "exec")
-                if meaning(changed.code) not in known:
-                    known.add(meaning(changed.code))
-                    chosen.append(Mutant(module, changed.code))
-            except SyntaxError:
-                continue
-    return chosen
-
-
-# ---- running the tests
 
 
 @dataclass
@@ -198,7 +101,7 @@ class Place:
 
         assert Path(synvita.__file__).is_relative_to(self.folder), synvita.__file__
         scratch = self.folder.with_name(f"{self.folder.name}-scratch")
-        tests = [f"tests/{test}" for test in TESTS[self.run.module] if (self.folder / "tests" / test).exists()]
+        tests = [f"tests/{test}" for test in TESTS[self.run.module]]
         status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={scratch}", *tests])
         sys.stdout.flush()
         os._exit(status)
@@ -281,7 +184,7 @@ def measure(modules: list[str], count: int, seed: int, places: list[Place], bega
     for run in run_all([Run(module) for module in modules], places):
         if run.status:
             print(f"{run.module}: its tests fail without any mutant (exit {run.status}):\n{run.output[-2000:]}")
-            return 2
+            return 2  # the other runs are stopped
         limits[run.module] = 20 + 4 * run.seconds
     originals = {module: places[0].source(module).read_text("utf-8") for module in modules}
     mutants = [mutant for module in modules for mutant in sample(module, originals[module], count, seed)]

@@ -1,0 +1,267 @@
+"""Scores and weights by (triplet, clip): resumed without repeats, whole batches, keys unique, bad scorers named."""
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+
+from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet
+from synvita.core.set_aside import read_set_aside
+from synvita.core.store import read_records, write_records
+from synvita.core.video import write_video
+from synvita.weigh.stage import WeighConfig, score, weigh
+
+OWN = '''
+class Table:
+    """Knows a clip by its grey, 51 times its number; remembers what it was asked. `answer` may be replaced."""
+    asked, made = [], 0
+
+    def __init__(self):
+        type(self).made += 1
+
+    def score(self, frames, captions):
+        number = round(frames.mean() / 51)
+        self.asked.append((number, list(captions)))
+        return self.answer(number, captions)
+
+    @staticmethod
+    def answer(number, captions):
+        return [(7 * number + 3 * len(caption)) % 100 / 100 for caption in captions]
+
+class Other(Table):
+    asked, made = [], 0
+
+    @staticmethod
+    def answer(number, captions):
+        return [1 - 0.1 * number] * len(captions)
+
+class Mute:
+    """Has no score."""
+
+class Needy(Table):
+    def __init__(self, key):
+        pass
+'''
+
+TRIPLETS = [  # two share a negative caption and so a clip; one has three clips of three generators
+    Triplet("t0", "v0.mp4", "a cat sits", "a dog sits on the mat"),
+    Triplet("t1", "v1.mp4", "a man sits there", "a dog sits on the mat"),
+    Triplet("t2", "v2.mp4", "rain", "snow falls"),
+    Triplet("t3", "v3.mp4", "one ring", "two rings"),
+    Triplet("test", "v4.mp4", "not for training", "three rings", split="test"),
+]
+CAPTION_OF = ["a dog sits on the mat", "snow falls", "snow falls", "snow falls"]
+GENERATORS = ["gen-a", "gen-a", "gen-b", "gen-c"]
+LINKS = [("t0", "c0"), ("t1", "c0"), ("t2", "c1"), ("t2", "c2"), ("t2", "c3")]  # t3 has none
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "stage_scorers.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import stage_scorers
+
+    yield stage_scorers
+    sys.modules.pop("stage_scorers", None)
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    clips = []
+    for i, (caption, generator) in enumerate(zip(CAPTION_OF, GENERATORS, strict=True)):
+        file = f"clips/{generator}/c{i}.mp4"
+        write_video(folder / file, np.full((4, 16, 16, 3), 51 * i, np.uint8), 4)
+        clips.append(Clip(f"c{i}", caption, generator, "1", {}, 0, file))
+    write_records(folder / "triplets.jsonl", TRIPLETS)
+    write_records(folder / "clips.jsonl", clips)
+    write_records(folder / "clip_of_triplet.jsonl", [{"triplet_id": t, "clip_id": c} for t, c in LINKS])
+    return folder
+
+
+def config(*scorers, **rest):
+    names = tuple(f"stage_scorers:{name}" for name in scorers or ("Table",))
+    return WeighConfig(scorers=names, oracle=False, **rest)
+
+
+def table(number, caption):
+    return (7 * number + 3 * len(caption)) % 100 / 100
+
+
+def scores_of(run):
+    return {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
+
+
+# ---- what belongs to what
+
+
+def test_every_clip_is_scored_with_its_own_and_each_real_caption_it_stands_against(run, own):
+    assert score(run, config()) == 0
+    wanted = {("c0", c) for c in ("a dog sits on the mat", "a cat sits", "a man sits there")}
+    wanted |= {(f"c{i}", c) for i in (1, 2, 3) for c in ("snow falls", "rain")}
+    found = scores_of(run)
+    assert set(found) == {(clip, caption, "stage_scorers:Table") for clip, caption in wanted}
+    for (clip, caption, _), value in found.items():
+        assert value == pytest.approx(table(int(clip[1]), caption), abs=1e-6)
+
+
+def test_each_clip_of_a_triplet_has_the_weight_of_its_own_scores(run, own):
+    score(run, config("Table", "Other"))
+    counts = weigh(run, config("Table", "Other", criteria=("difference", "product")))
+    rows = read_records(run / "weights.jsonl", ClipWeight)
+    assert [(r.triplet_id, r.clip_id) for r in rows if r.criterion == "difference"] == LINKS
+    assert counts == {"weights": 10, "without_clip": 1, "set_aside": 0}
+    by_id = {t.id: t for t in TRIPLETS}
+    for row in rows:
+        number, triplet = int(row.clip_id[1]), by_id[row.triplet_id]
+        target, source = (
+            (table(number, caption) + 1 - 0.1 * number) / 2 for caption in (triplet.negative_caption, triplet.caption)
+        )
+        want = max(0.0, target - source) if row.criterion == "difference" else target * (1 - source)
+        assert row.weight == pytest.approx(want, abs=1e-6), row
+
+
+# ---- going on
+
+
+def test_a_killed_run_goes_on_without_repeats_and_asks_whole_batches(run, own):
+    score(run, config())
+    whole = (run / "scores.jsonl").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    asked_first = list(own.Table.asked)
+    for kept in (1, 2, 5):
+        (run / "scores.jsonl").write_bytes(b"".join(lines[:kept]) + lines[kept][:7])  # a torn line at the end
+        own.Table.asked.clear()
+        score(run, config())
+        again = (run / "scores.jsonl").read_bytes().splitlines(keepends=True)
+        assert sorted(again) == sorted(lines)  # each once, and the same number
+        assert all(batch in asked_first for batch in own.Table.asked)  # all captions of a clip, as the first time
+
+
+def test_scores_that_are_all_there_need_no_scorer(run, own):
+    score(run, config())
+    made, before = own.Table.made, (run / "scores.jsonl").read_bytes()
+    score(run, config())
+    assert own.Table.made == made and (run / "scores.jsonl").read_bytes() == before
+
+
+def test_a_scorer_added_later_leaves_the_others_scores(run, own):
+    score(run, config())
+    before = (run / "scores.jsonl").read_bytes()
+    score(run, config("Table", "Other"))
+    after = (run / "scores.jsonl").read_bytes()
+    assert after.startswith(before) and len(after.splitlines()) == 2 * len(before.splitlines())
+
+
+def test_a_clip_that_was_set_aside_is_tried_again_and_counted_again(run, own):
+    good = {name: (run / f"clips/gen-a/{name}.mp4").read_bytes() for name in ("c0", "c1")}
+    for name in good:
+        (run / f"clips/gen-a/{name}.mp4").write_bytes(b"not a video")
+    assert score(run, config()) == 2
+    assert weigh(run, config()) == {"weights": 2, "without_clip": 1, "set_aside": 3}
+    assert score(run, config()) == 2  # still broken: named again, not forgotten
+    (run / "clips/gen-a/c0.mp4").write_bytes(good["c0"])
+    assert score(run, config()) == 1
+    assert [row["id"] for row in read_set_aside(run)] == ["c1"]
+    assert weigh(run, config()) == {"weights": 4, "without_clip": 1, "set_aside": 1}
+
+
+# ---- records that somebody changed
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("triplets", "id 't0'"), ("clips", "clip_id 'c0'"), ("clip_of_triplet", "triplet_id 't0', clip_id 'c0'")],
+)
+def test_a_record_that_is_there_twice_is_refused_by_file_and_line(run, own, name, key):
+    path = run / f"{name}.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines, lines[0]]))
+    with pytest.raises(ValueError, match=rf"{name}\.jsonl:{len(lines) + 1}: {key}.*already in line 1"):
+        score(run, config())
+
+
+def test_a_score_that_is_there_twice_is_refused_by_file_and_line(run, own):
+    score(run, config())
+    path = run / "scores.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines, lines[2].replace(b'"score": 0.', b'"score": 0.9')]))
+    for stage in (score, weigh):
+        with pytest.raises(ValueError, match=rf"scores\.jsonl:{len(lines) + 1}: .*already in line 3"):
+            stage(run, config())
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ({"triplet_id": "t0", "clip_id": "gone"}, "its clip 'gone' is not in clips.jsonl"),
+        ({"triplet_id": "t0"}, "needs the key 'clip_id'"),
+        ({"triplet_id": None, "clip_id": "c0"}, "triplet_id: empty or not text"),
+    ],
+)
+def test_a_link_that_leads_nowhere_is_one_line(run, own, line, reason):
+    path = run / "clip_of_triplet.jsonl"
+    path.write_text(path.read_text() + json.dumps(line) + "\n")
+    with pytest.raises(ValueError, match=rf"clip_of_triplet\.jsonl.*{reason}") as caught:
+        score(run, config())
+    assert "\n" not in str(caught.value)
+
+
+# ---- scorers of one's own
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda n, captions: [0.5] * (len(captions) - 1), r"clip c0: 2 scores of 3 captions"),
+        (lambda n, captions: [0.5] * (len(captions) + 1), r"clip c0: 4 scores of 3 captions"),
+        (lambda n, captions: [0.5, math.nan, 0.5], r"clip c0: nan of 'a cat sits' is no score in \[0, 1\]"),
+        (lambda n, captions: [0.5, 0.5, 1.01], r"clip c0: 1.01 of 'a man sits there' is no score"),
+        (lambda n, captions: [-0.01] * 3, r"clip c0: -0.01 of"),
+        (lambda n, captions: np.full(3, np.inf, np.float32), r"clip c0: inf of"),
+        (lambda n, captions: None, r"clip c0: gave no list of numbers"),
+        (lambda n, captions: 0.5, r"clip c0: gave no list of numbers"),
+        (lambda n, captions: ["a", "b", "c"], r"clip c0: gave no list of numbers"),
+    ],
+)
+def test_a_scorer_that_gives_no_scores_is_named_with_the_clip(run, own, monkeypatch, answer, reason):
+    monkeypatch.setattr(own.Table, "answer", staticmethod(answer))
+    with pytest.raises(ValueError, match=rf"--weigh\.scorers: stage_scorers:Table: {reason}"):
+        score(run, config())
+    assert read_records(run / "scores.jsonl", ScoredClip) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("Mute", "has no score"), ("Needy", "cannot be made"), ("Nobody", "cannot load"), ("asked", "cannot load")],
+)
+def test_a_class_that_is_no_scorer_is_one_line(run, own, name, reason):
+    with pytest.raises(ValueError, match=rf"--weigh\.scorers: .*{reason}"):
+        score(run, config(name))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scorers": ()}, r"--weigh\.scorers: none given"),
+        ({"scorers": ("clip",)}, r"--weigh\.scorers: unknown scorer 'clip'; known: llava, video_llm"),
+        ({"also": ("llava+clip",)}, r"--weigh\.scorers: unknown scorer 'clip'"),
+        ({"scorers": ("a:S", "b:S")}, r"--weigh\.scorers: two scorers are called 'S'"),
+        ({"scorers": ("a:.S",)}, r"--weigh\.scorers: '\.S' cannot be a folder's name"),
+        ({"scorers": ("a:",)}, r"--weigh\.scorers: '' cannot be a folder's name"),
+        ({"frames": 0}, r"--weigh\.frames: 0 is not a positive number"),
+        ({"frames": -4}, r"--weigh\.frames: -4"),
+        ({"frames": 1.5}, r"--weigh\.frames: 1\.5"),
+        ({"frames": True}, r"--weigh\.frames: True"),
+        ({"decode_timeout": -1.0}, r"--weigh\.decode-timeout: must be"),
+        ({"decode_timeout": math.nan}, r"--weigh\.decode-timeout: must be"),
+        ({"decode_timeout": math.inf}, r"--weigh\.decode-timeout: must be"),
+        ({"criteria": ()}, r"--weigh\.criteria: none given"),
+        ({"models": {}}, r"--weigh\.models: no checkpoint for scorer 'llava'"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_when_it_is_read(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        WeighConfig(**wrong)

@@ -8,7 +8,7 @@ from synvita.world.captions import caption_of, leave_out, parse_caption
 from synvita.world.dataset import WorldConfig, build, draw_triplet, for_training, question_answering, retrieval
 from synvita.world.negatives import KINDS_FOR, brings_unseen, negative
 from synvita.world.render import FRAMES, SIDE, render
-from synvita.world.scenes import KINDS, OPPOSITE, Content, Thing, describes, draw_scene
+from synvita.world.scenes import KINDS, OPPOSITE, Content, Thing, complete, describes, draw_scene
 from synvita.world.simulator import FAILURE, shown_scene, simulate, world_truth
 
 TRAIN = [draw_triplet("train", i, 0) for i in range(700)]
@@ -166,6 +166,26 @@ def test_the_oracle_refuses_clips_that_are_not_the_simulators():
 def test_a_simulated_clip_is_a_function_of_its_record():
     settings = {"failure_rate": 0.5, "instead": "a red cross growing"}
     assert (simulate("a red ring growing", settings, 7) == simulate("a red ring growing", settings, 7)).all()
+
+
+def look_of(frames: np.ndarray) -> tuple[float, float]:
+    """(grain: median step between neighbouring pixels, flicker: how much a still corner's brightness varies)."""
+    shown = frames.astype(float) / 255
+    corner = shown[:, :6, :6].mean((1, 2, 3))
+    return float(np.median(np.abs(np.diff(shown, axis=2)))), float(corner.std() / corner.mean())
+
+
+@pytest.mark.parametrize("failure_rate", [0.0, 1.0])
+def test_synthetic_clips_are_soft_and_flicker_where_real_videos_are_grainy_and_steady(failure_rate):
+    """docs/world.md: real is textured and noisy, synthetic soft with flicker; also where a clip shows the real scene."""
+    real, synthetic = [], []
+    for i, caption in enumerate(["a red square moving left", "a blue circle growing", "a green ring blinking"] * 4):
+        settings = {"failure_rate": failure_rate, "instead": "a large yellow cross moving up"}
+        synthetic.append(look_of(simulate(caption, settings, i)))
+        rng = np.random.default_rng(i)
+        real.append(look_of(render(complete(parse_caption(caption), rng), "real", rng)))
+    assert max(grain for grain, _ in synthetic) < 0.02 and min(grain for grain, _ in real) > 0.03
+    assert np.mean([flicker for _, flicker in synthetic]) > 0.05 and np.mean([flicker for _, flicker in real]) < 0.03
 
 
 def test_negatives_exist_for_every_kind_that_claims_them():

@@ -177,7 +177,7 @@ def look_of(frames: np.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize("failure_rate", [0.0, 1.0])
 def test_synthetic_clips_are_soft_and_flicker_where_real_videos_are_grainy_and_steady(failure_rate):
-    """docs/world.md: real is textured and noisy, synthetic soft with flicker; also where a clip shows the real scene."""
+    """docs/world.md: real is textured and noisy, synthetic soft with flicker, also where it shows the real scene."""
     real, synthetic = [], []
     for i, caption in enumerate(["a red square moving left", "a blue circle growing", "a green ring blinking"] * 4):
         settings = {"failure_rate": failure_rate, "instead": "a large yellow cross moving up"}

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
-from synvita.core.reading import read_json
 from synvita.report.table import BASELINE
 
 NUMBERS = ("auc", "map", "accuracy", "low", "high", "mean", "mean_weight")  # a finite number, or null: no figure
 TOGETHER = {"missing": "expected", "queries_dropped": "queries", "questions_dropped": "questions"}
 COUNTS = (*TOGETHER, *TOGETHER.values(), "pairs", "left_out", "clips", "right", "triplets")
 WEIGHT_KEYS = ("clips", "right", "mean_weight")
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """A run's results.
-
-    Raises:
-        FileNotFoundError; ValueError: not JSON, or not what `synvita evaluate` writes, with the file and the key.
-    """
-    return check_results(read_json(path), str(path))
 
 
 def check_results(results: Any, where: str) -> dict[str, Any]:

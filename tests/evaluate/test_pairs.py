@@ -62,10 +62,18 @@ def test_a_value_that_no_figure_can_be_made_of_is_named_by_file_and_line(tmp_pat
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("line", ["[1, 2]", "not json", "3", '{"video": '])
-def test_a_line_that_is_no_object_is_named_by_file_and_line(tmp_path, line):
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[1, 2]", "expected an object, got list"),
+        ("3", "expected an object, got int"),
+        ("not json", "not JSON"),
+        ('{"video": ', "not JSON"),
+    ],
+)
+def test_a_line_that_is_no_object_is_named_by_file_and_line(tmp_path, line, message):
     write(tmp_path / "qa.jsonl", ROW, line)
-    with pytest.raises(ValueError, match=r"qa\.jsonl:2: "):
+    with pytest.raises(ValueError, match=rf"qa\.jsonl:2: {message}"):
         read_pairs(tmp_path)
 
 

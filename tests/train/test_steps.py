@@ -57,11 +57,19 @@ def test_dropout_is_on_in_training_and_draws_another_mask_for_every_step(single,
     assert all(alike(a, b) < 0.999 for a, b in ((noisy[0], noisy[1]), (noisy[1], noisy[2]), (noisy[0], noisy[2])))
 
 
-def test_dropout_depends_on_the_seed_and_on_nothing_else(single, gradients):
-    dropping = replace(STILL, epochs=1, lora=Lora(4, 8, 0.5))
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train_arm(single, name, ARM, dropping, seed)
-    assert torch.equal(gradients[0], gradients[1]) and alike(gradients[0], gradients[2]) < 0.999
+def test_dropout_depends_on_the_seed_and_on_nothing_else(single, gradients, monkeypatch):
+    real = loop.add_lora
+
+    def same_start(*arguments):
+        torch.manual_seed(0)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "add_lora", same_start)
+    for name, dropout, seed in (("a", 0.5, 0), ("b", 0.5, 0), ("c", 0.5, 1), ("d", 0.0, 0), ("e", 0.0, 1)):
+        train_arm(single, name, ARM, replace(STILL, epochs=1, lora=Lora(4, 8, dropout)), seed)
+    first, again, other, *quiet = gradients
+    assert alike(*quiet) > 1 - 1e-6
+    assert torch.equal(first, again) and alike(first, other) < 0.999
 
 
 def test_validation_asks_without_dropout_and_training_goes_on_with_it(run, monkeypatch):
@@ -134,6 +142,21 @@ def test_the_margin_and_lambda_of_an_arm_reach_the_loss(single):
     assert 0 < losses[1.0]["consistency"] - losses[0.2]["consistency"] <= 2 * 0.8 + 1e-6
 
 
+def test_the_real_part_weighs_half_beside_one_clip_under_global_and_all_under_separate(single):
+    """The untrained model's own losses, so that arms can be compared: with one clip real tokens are half of all."""
+    first = {}
+    for name, arm, normaliser in (
+        ("alone", Arm(), "global"),
+        ("both", Arm("uniform"), "global"),
+        ("apart", Arm("uniform"), "separate"),
+    ):
+        out = train_arm(single, name, arm, replace(STEPS, epochs=1, normaliser=normaliser), 0)
+        first[name] = json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert first["both"]["real"] == pytest.approx(first["alone"]["real"] / 2, rel=1e-5)
+    assert first["apart"]["real"] == pytest.approx(first["alone"]["real"], rel=1e-5)
+    assert first["apart"]["synthetic"] == pytest.approx(2 * first["both"]["synthetic"], rel=1e-5)
+
+
 # ---- warm-up
 
 
@@ -160,7 +183,13 @@ def test_a_training_of_one_step_learns_at_the_full_rate_and_says_so_once(single)
     assert moved.item() == pytest.approx(0.01, rel=1e-3)  # Adam's first step is the rate
 
 
-def test_a_training_that_is_longer_than_its_warm_up_is_not_warned_about(single):
+def test_every_step_has_the_schedules_rate_and_no_warning_about_it(single, monkeypatch):
+    rates, real = [], torch.optim.AdamW.step
+    monkeypatch.setattr(
+        torch.optim.AdamW, "step", lambda self: rates.extend(g["lr"] for g in self.param_groups) or real(self)
+    )
+    config = replace(STEPS, epochs=6, warmup=2, rate=0.08, schedule="linear")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        train_arm(single, "long", ARM, replace(STEPS, warmup=2), 0)
+        train_arm(single, "long", ARM, config, 0)
+    assert rates == pytest.approx([0.04, 0.08, 0.08, 0.06, 0.04, 0.02])

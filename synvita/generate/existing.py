@@ -64,7 +64,7 @@ def row_clip(row: Row, beside: Path, captions: set[str]) -> Clip:
     if row.problem:
         raise ValueError(row.problem)
     caption = cell(row.fields, "caption")
-    generator = cell(row.fields, "generator") if row.fields.get("generator") not in (None, "") else "existing"
+    generator = "existing" if row.fields.get("generator") in (None, "") else row.fields["generator"]
     path = Path(cell(row.fields, "file"))
     path = path if path.is_absolute() else (beside / path).resolve()
     if not path.is_file():

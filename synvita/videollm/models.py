@@ -21,27 +21,30 @@ MODELS = {
 } | dict.fromkeys(FAMILIES, "synvita.videollm.chat:ChatVideoLLM")
 
 
-def load_model(name: str | Path, how: Loading | None = None, adapter: str | Path | None = None) -> VideoLLM:
+def load_model(
+    name: str | Path, how: Loading | None = None, adapter: str | Path | None = None, knob: str = "--model"
+) -> VideoLLM:
     """Load a video LLM and, if given, a LoRA adapter that was trained on it.
 
     Args:
         name: a shipped name, a folder, `owner/name` on the hub, or "module:Class" of your own (a `VideoLLM`).
+        knob: what the name was given with, for errors.
     Raises:
         ValueError: a family that is not done, by name; what the family's loader raises.
     """
     how = how or Loading()
     if ":" in str(name) and not Path(name).exists():
-        model = load_backend({}, str(name), "--model").from_pretrained(name, how)
+        model = load_backend({}, str(name), knob).from_pretrained(name, how)
     else:
-        folder = find_checkpoint(name)
-        with readable(folder):
+        folder = find_checkpoint(name, knob)
+        with readable(folder, knob):
             kind = model_type(folder)
             if kind not in MODELS:
                 known = ", ".join(sorted(MODELS))
                 raise ValueError(
-                    f"--model: {name}: model_type {kind!r} is not done; known: {known}; or your own as 'module:Class'"
+                    f"{knob}: {name}: model_type {kind!r} is not done; known: {known}; or your own as 'module:Class'"
                 )
-            model = load_backend(MODELS, kind, "--model").from_pretrained(folder, how)
+            model = load_backend(MODELS, kind, knob).from_pretrained(folder, how)
     use_tree_attention(model.language)
     if adapter is not None:
         load_lora(model, Path(adapter))

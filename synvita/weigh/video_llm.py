@@ -19,7 +19,7 @@ class VideoLLMScorer:
     """f-bar = exp(-mean cross-entropy of "Yes" and its end), for the frames that the model itself takes (`policy`)."""
 
     def __init__(self, name: str | Path):
-        self.model = load_model(name)
+        self.model = load_model(name, knob="--weigh.models.video_llm")
         self.policy = self.model.policy
 
     @torch.no_grad()

@@ -21,10 +21,10 @@ class Painter:
     refused, odd, asked = set(), set(), []
 
     def settings(self, triplet):
-        return {"of": triplet.negative_caption}
+        return {"style": "plain"}
 
     def generate(self, caption, settings, seed):
-        assert settings == {"of": caption}
+        assert settings == {"style": "plain"}
         self.asked.append((caption, seed))
         if caption in self.refused:
             raise ValueError(f"cannot show {caption}")

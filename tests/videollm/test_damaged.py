@@ -223,7 +223,9 @@ def test_junk_weights_are_one_line(copy_of, kind, junk):
     folder = copy_of(kind)
     for path in [*folder.glob("*.safetensors"), *folder.glob("*.bin")]:
         path.write_bytes(junk)
-    assert str(folder) in refusal(kind, folder)
+    line = refusal(kind, folder)
+    assert str(folder) in line
+    assert any(text in line for text in ("not a whole", "holds more than tensors", "does not hold tensors")), line
 
 
 def test_a_pickled_file_of_anything_but_tensors_by_name_is_refused(tmp_path):
@@ -242,18 +244,36 @@ def test_an_index_without_a_map_is_one_line(copy_of, kind, text):
     assert "model.safetensors.index.json" in refusal(kind, folder)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"chat_template": 3}', "junk"])
-def test_a_junk_chat_template_is_one_line(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "expected an object"),
+        ("{}", "lacks 'chat_template'"),
+        ('{"chat_template": 3}', "chat_template is not text"),
+        ("junk", "not JSON"),
+    ],
+)
+def test_a_junk_chat_template_is_one_line(tmp_path, text, said):
     SAVE["llava_onevision"](tmp_path).save_pretrained(tmp_path)
     (tmp_path / "chat_template.json").write_text(text)
-    assert str(tmp_path) in refusal("llava_onevision", tmp_path)
+    line = refusal("llava_onevision", tmp_path)
+    assert f"{tmp_path}/chat_template.json: {said}" in line
 
 
-@pytest.mark.parametrize("text", ["[]", '{"video_processor": []}', '{"video_processor": {"resample": "x"}}', "junk"])
-def test_a_junk_processor_config_is_one_line(copy_of, text):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "expected an object"),
+        ('{"video_processor": [3]}', "video_processor is no object"),
+        ('{"video_processor": {"resample": "x"}}', "resample: x"),
+        ("junk", "not JSON"),
+    ],
+)
+def test_a_junk_processor_config_is_one_line(copy_of, text, said):
     folder = copy_of("internvl")
     (folder / "processor_config.json").write_text(text)
-    assert "processor_config.json" in refusal("internvl", folder)
+    line = refusal("internvl", folder)
+    assert "processor_config.json: " in line and said in line
 
 
 def test_a_scorer_whose_weights_lack_a_tensor_is_refused_not_filled_with_noise(copy_of):

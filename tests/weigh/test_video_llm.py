@@ -76,3 +76,11 @@ def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run,
     weigh(run, config)
     frames, both = weight_quality(run), weight_quality(run, ["llava", "video_llm"])
     assert frames == weight_quality(run, ["llava"]) != both
+
+
+def test_a_checkpoint_that_cannot_be_used_is_refused_by_the_scorers_knob(tmp_path):
+    with pytest.raises(ValueError, match=r"--weigh\.models\.video_llm: .*: no such folder"):
+        VideoLLMScorer(tmp_path / "nothing")
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"--weigh\.models\.video_llm: .*config\.json: expected an object"):
+        VideoLLMScorer(tmp_path)

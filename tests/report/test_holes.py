@@ -14,7 +14,7 @@ from synvita.report.finding import finding
 from synvita.report.gallery import gallery
 from synvita.report.page import write_report
 from synvita.report.study import mean_and_spread, render
-from synvita.report.table import TASKS, cell, gaps
+from synvita.report.table import TASKS, cell, gaps, sign_of
 from synvita.report.terminal import terminal_table
 from synvita.report.tiny import tiny_models, tiny_note
 
@@ -118,6 +118,8 @@ def test_a_difference_without_an_interval_is_shown_without_one(results: dict[str
     arm["minus_real_only"]["open"] = difference(0.035, 0.0, 0.0) | NOTHING
     shown = cell(arm, OPEN)
     assert (shown.difference, shown.difference_interval, shown.sign) == ("+3.5", "", "")
+    signs = [sign_of(difference(0.0, *bounds)) for bounds in ((0.0, 0.1), (-0.1, 0.0), (0.01, 0.1), (-0.1, -0.01))]
+    assert signs == ["", "", "better", "worse"]  # an interval that ends at 0 holds 0
 
 
 # ---- several clips per triplet
@@ -170,17 +172,16 @@ def test_a_clip_that_serves_two_triplets_is_one_clip(tmp_path: Path) -> None:
 
 def test_a_tiny_checkpoint_that_was_asked_about_real_videos_is_named(tmp_path: Path, results: dict[str, Any]) -> None:
     run = make_run(tmp_path)
-    models = (
-        "weigh: {scorers: [llava], also: [llava+video_llm], models: {llava: mini-llava, video_llm: /mine, x: mini-x}}\n"
-    )
+    checkpoints = "{llava: mini-llava, video_llm: mini-clip, unused: mini-x}"
+    models = f"weigh: {{scorers: [llava], also: [llava+video_llm], models: {checkpoints}}}\n"
 
     def named(text: str, asked: bool = True) -> list[str]:
         (run / "config.yaml").write_text(text, encoding="utf-8")
         return tiny_models(run, asked)
 
     train = "train: {model: mini-video-llava}\n"
-    assert named(f"world: null\n{train}{models}") == ["mini-video-llava", "mini-llava"]
-    assert named(f"world: null\n{train}{models}", asked=False) == ["mini-llava"]
+    assert named(f"world: null\n{train}{models}") == ["mini-video-llava", "mini-llava", "mini-clip"]
+    assert named(f"world: null\n{train}{models}", asked=False) == ["mini-llava", "mini-clip"]
     for text in (f"world: {{seed: 0}}\n{train}{models}", f"{train}{models}", "world: null\ntrain: {model: big}\n"):
         assert named(text) == []
     (run / "scores.jsonl").unlink()

@@ -108,7 +108,7 @@ def test_an_edited_file_of_facts_is_named(tmp_path, facts):
 
 
 def test_an_arm_that_is_not_trained_is_not_taken_for_one_that_used_everything(tmp_path):
-    with pytest.raises(ValueError, match=r"no trained arm 'arm' of seed 0; run synvita train --run"):
+    with pytest.raises(ValueError, match=r"no trained arm 'arm' of seed 0; first run: synvita train --run"):
         set_aside_by(tmp_path, "arm", 0)
     with pytest.raises(ValueError, match="off_the_shelf"):
         set_aside_by(tmp_path, "off_the_shelf", 0)

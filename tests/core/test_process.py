@@ -45,6 +45,11 @@ def test_a_process_that_has_ended_is_not_alive():
     assert alive(os.getpid()) and not alive(ended.pid)
 
 
+def test_watching_keeps_no_process_that_is_done_with_its_work():
+    code = "import os; from synvita.core.process import watch_parent; watch_parent(os.getppid())"
+    assert subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode == 0
+
+
 class Ended(Exception):
     pass
 

@@ -1,5 +1,8 @@
 """Progress is for people: on stderr, one line in a log, nothing in front of an error that came at once."""
 
+import io
+import sys
+
 import pytest
 
 from synvita.core.progress import progress, tick_parent
@@ -29,7 +32,20 @@ def test_words_stay_beside_the_bar_of_a_stage_that_was_cut(capsys):
     assert "loss 0.25" in err and "2/3" in err
 
 
-def test_a_parent_gets_a_line_per_unit_at_once(capfd):
+def test_an_error_that_came_at_once_says_it_all(capsys):
+    with pytest.raises(ValueError), progress("weigh", 3):
+        raise ValueError
+    assert "weigh" not in capsys.readouterr().err
+
+
+def test_a_parent_gets_a_line_per_unit_at_once(monkeypatch):
+    class Pipe(io.StringIO):
+        arrived = ""
+
+        def flush(self) -> None:
+            self.arrived = self.getvalue()
+
+    monkeypatch.setattr(sys, "stdout", Pipe())
     tick_parent("loss 0.1")
     tick_parent()
-    assert capfd.readouterr().out == "loss 0.1\n\n"
+    assert sys.stdout.arrived == "loss 0.1\n\n"

@@ -114,3 +114,28 @@ def test_a_count_is_a_whole_number_from_0_on(value):
     with pytest.raises(ValueError, match=r"^frames: .* is not a whole number from 0 on"):
         records.require_whole("frames", value)
     records.require_whole("frames", 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "says"),
+    [
+        (Clip, {**CLIP, "seed": -1}, "seed: -1 is not a whole number from 0 on"),
+        (Clip, {**CLIP, "settings": ["fps"]}, "settings: expected an object like {...}, got ['fps']"),
+        (ScoredClip, {**SCORE, "frames": 0.5}, "frames: 0.5 is not a whole number from 0 on"),
+        (ClipWeight, {**WEIGHT, "scorers": ["llava", ""]}, "scorers: empty or not text ('')"),
+        (ClipWeight, {**WEIGHT, "scorers": "llava"}, "scorers: "),
+        (Item, {**ITEM, "other": None}, "other: not text (None)"),
+        (Item, {**ITEM, "clips": [["c.mp4"]]}, "clips: expected a list of [file, weight], got [['c.mp4']]"),
+        (Item, {**ITEM, "clips": "c.mp4"}, "clips: expected a list of [file, weight], got 'c.mp4'"),
+    ],
+)
+def test_a_field_of_another_kind_is_named_with_its_value(kind, fields, says):
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}"):
+        kind(**fields)
+
+
+def test_what_a_record_need_not_say_is_empty():
+    bare = {name: value for name, value in ITEM.items() if name != "other"}
+    assert Item(**bare).other == "" and Item(**bare).clips == [] and Triplet(**TRIPLET).explanation == ""
+    weight = ClipWeight("t", "c", "none")
+    assert weight.scorers == [] and weight.weight == 0.0  # not trusted

@@ -75,13 +75,17 @@ def cannot_matter(node: cst.CSTNode) -> bool:
 
 
 def meaning(text: str) -> str:
-    """What a file's text says to Python: equal for equal code. None is as good as False for an argument."""
+    """What a file's text says to Python: equal for equal code.
+
+    None is as good as False for an argument, and as good as 0 from a function that returns nothing.
+    """
     tree = ast.parse(text)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            for argument in node.keywords:
-                if isinstance(argument.value, ast.Constant) and argument.value.value is False:
-                    argument.value = ast.Constant(None)
+        for argument in node.keywords if isinstance(node, ast.Call) else ():
+            if isinstance(argument.value, ast.Constant) and argument.value.value is False:
+                argument.value = ast.Constant(None)
+        if isinstance(node, ast.Lambda) and isinstance(node.body, ast.Constant) and node.body.value == 0:
+            node.body = ast.Constant(None)
     return ast.dump(tree).replace("'UTF-8'", "'utf-8'").replace("'SHA256'", "'sha256'")
 
 

@@ -49,6 +49,11 @@ def test_several_generators_give_a_triplet_several_clips_and_a_clip_serves_sever
     assert counts == {"clips": 3, "triplets_with_clip": 3, "triplets_without": 0, "set_aside": 0} and aside == {}
 
 
+def test_a_row_without_a_generator_is_of_an_unnamed_existing_one(run):
+    _, clips, _, _ = take(run, "clips.csv", "caption,file,generator\na dog sits,0.mp4,\nsnow fällt,1.mp4,gen-a\n")
+    assert [clip.generator for clip in clips] == ["existing", "gen-a"]
+
+
 @pytest.mark.parametrize("second", ["1.mp4", "0.mp4"])
 def test_a_second_clip_of_a_caption_and_generator_is_named_with_the_first(run, second):
     rows = f"caption,file,generator\na dog sits,0.mp4,gen-a\nsnow fällt,2.mp4,gen-a\na dog sits,{second},gen-a\n"

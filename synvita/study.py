@@ -128,7 +128,7 @@ def write_figures(run: Path, arm: str, seed: int, config: RunConfig) -> None:
     from synvita.evaluate.results import arm_results, read_pairs
 
     found = arm_results(read_pairs(run / "pairs" / arm / str(seed)), config.evaluate)
-    write_atomic(run / "figures" / f"{arm}.json", json.dumps(found, indent=1) + "\n")
+    write_atomic(run / "figures" / f"{arm}.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
 
 
 def note_seconds(folder: Path, name: str, seed: int, seconds: float) -> None:
@@ -154,17 +154,17 @@ def collect(folder: Path) -> Path:
             quality[seed] = {name: found for name, some in who.items() if (found := weight_quality(run, some))}
     seconds = read_json(folder / "seconds.json") if (folder / "seconds.json").exists() else {}
     out = {"studies": studies(), "seconds": seconds, "arms": dict(sorted(arms.items())), "weights": quality}
-    write_atomic(folder / "results.json", json.dumps(out, indent=1) + "\n")
+    write_atomic(folder / "results.json", json.dumps(out, indent=1, allow_nan=False) + "\n")
     return folder / "results.json"
 
 
 def flat(figures: dict[str, Any]) -> dict[str, float]:
-    """Task -> its one figure (AUC, mAP or accuracy), rounded to what is meant."""
-    found: dict[str, float] = {}
+    """Task -> its one figure (AUC, mAP or accuracy), rounded to what is meant; tasks without a figure are left out."""
+    row: dict[str, float] = {}
     for name, entry in figures.items():
-        if name == "per_type":
-            found |= {f"per_type.{kind}": round(value["auc"], 5) for kind, value in entry.items()}
-            continue
-        key = next(k for k in ("auc", "map", "accuracy") if k in entry)
-        found[name] = round(entry[key], 5)
-    return found
+        parts = {f"per_type.{kind}": value for kind, value in entry.items()} if name == "per_type" else {name: entry}
+        for part, value in parts.items():
+            number = next(value[key] for key in ("auc", "map", "accuracy") if key in value)
+            if number is not None:
+                row[part] = round(number, 5)
+    return row

@@ -1,4 +1,4 @@
-"""The command line: names that lead nowhere else, one clear line for each fault, the same meaning in files and flags."""
+"""The command line: names that lead nowhere else, one clear line for each fault, one meaning in files and flags."""
 
 import json
 import os

@@ -77,8 +77,7 @@ def test_a_generator_and_a_scorer_of_ones_own_are_used_by_name(tmp_path, own_mod
 
 def test_an_unknown_generator_lists_the_known_ones(tmp_path, capsys):
     run = tmp_path / "run"
-    assert main(["triplets", "make", "--run", str(run), *SMALL, "--generate.generator", "cogvideo"]) == 0
-    assert main(["generate", "--run", str(run)]) == 2
+    assert main(["triplets", "make", "--run", str(run), *SMALL, "--generate.generator", "cogvideo"]) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert "--generate.generator: unknown 'cogvideo'; known: world_simulator" in line
 

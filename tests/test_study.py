@@ -10,6 +10,7 @@ from small import SMALL
 from synvita import study
 from synvita.cli import main
 from synvita.report.study import half_width, mean, on_common_seeds, paired, render, sign_test, spread
+from synvita.study import flat
 
 DOCS = Path(__file__).parent.parent / "docs"
 TINY = [*SMALL, "--world.triplets", "14", "--world.test", "14", "--world.test-open", "14"]
@@ -117,3 +118,9 @@ def test_the_readmes_table_is_the_committed_one():
     lines = (DOCS.parent / "README.md").read_text().splitlines()
     rows = [line for line in lines if line.startswith("|") and "±" in line]
     assert len(rows) == 8 and set(rows) <= set((DOCS / "results.md").read_text().splitlines())
+
+
+def test_a_task_without_a_figure_has_no_row_in_a_study():
+    figures = {"open": {"auc": 0.5, "low": None}, "qa": {"accuracy": None}, "retrieval_events": {"map": 0.25}}
+    figures |= {"per_type": {"flip": {"auc": None}, "action": {"auc": 0.123456}}}
+    assert flat(figures) == {"open": 0.5, "retrieval_events": 0.25, "per_type.action": 0.12346}

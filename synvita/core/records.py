@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import reprlib
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -54,7 +53,7 @@ def require_whole(name: str, value: Any) -> None:
 
 def require_share(name: str, value: Any) -> None:
     """A number in [0, 1]; refuses NaN, None and booleans."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"{name}: {reprlib.repr(value)} is not a number in [0, 1]")
 
 

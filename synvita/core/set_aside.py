@@ -22,5 +22,8 @@ def set_aside(run: Path, stage: str, reasons: dict[str, str]) -> None:
     """Replace a stage's rows: {id: reason}. A stage that runs again finds its failures again, so none is doubled."""
     others = [row for row in read_set_aside(run) if row["stage"] != stage]
     rows = others + [{"stage": stage, "id": name, "reason": reason} for name, reason in reasons.items()]
-    if rows or others:
-        write_records(run / "set_aside.jsonl", rows)
+    path = run / "set_aside.jsonl"
+    if rows:
+        write_records(path, rows)
+    else:
+        path.unlink(missing_ok=True)  # all that an earlier call set aside is there now

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from synvita.core.reading import cell
+from synvita.core.links import clip_links
 from synvita.core.records import ClipWeight, Misalignment, ScoredClip, Triplet
-from synvita.core.store import parse_lines, read_records
+from synvita.core.store import read_records
 from synvita.evaluate import intervals, metrics
 
 TRUTH = ["world_truth"]
@@ -24,25 +24,6 @@ def read_weights(run: Path) -> list[ClipWeight]:
     path = run / "weights.jsonl"
     key = ("triplet_id", "clip_id", "criterion", "scorers")
     return read_records(path, ClipWeight, key) if path.exists() else []
-
-
-def read_links(run: Path) -> dict[str, list[str]]:
-    """Triplet id -> its clips.
-
-    Raises:
-        FileNotFoundError; ValueError: a line without triplet or clip, or there twice, as file:line.
-    """
-    path = run / "clip_of_triplet.jsonl"
-    links: dict[str, list[str]] = {}
-    for number, fields in parse_lines(path):
-        try:
-            triplet, clip = cell(fields, "triplet_id"), cell(fields, "clip_id")
-        except ValueError as error:
-            raise ValueError(f"{path}:{number}: {error}") from None
-        if clip in links.setdefault(triplet, []):
-            raise ValueError(f"{path}:{number}: triplet {triplet!r} and clip {clip!r} are there twice; remove one")
-        links[triplet].append(clip)
-    return links
 
 
 def by_difference(rows: list[ClipWeight]) -> list[ClipWeight]:
@@ -101,7 +82,7 @@ def score_differences(run: Path) -> dict[str, Any]:
     if not (run / "scores.jsonl").exists() or not (run / "weights.jsonl").exists():
         return {}
     members = ensemble(read_weights(run))
-    links = read_links(run)
+    links = clip_links(run)
     rows = read_records(run / "scores.jsonl", ScoredClip, ("clip_id", "caption", "scorer"))
     scores = {(r.clip_id, r.caption, r.scorer): r.score for r in rows}
     values: dict[str, list[float]] = {str(kind): [] for kind in Misalignment}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ import numpy as np
 
 from synvita.core.backends import load_backend
 from synvita.core.decoder import Decoder, check_timeout
+from synvita.core.links import clip_links
 from synvita.core.names import folder_name
-from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet, require_text, require_whole
+from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet, require_whole
 from synvita.core.run_folder import again
 from synvita.core.set_aside import read_set_aside, set_aside
 from synvita.core.store import Appender, read_records, write_records
@@ -66,34 +67,6 @@ class WeighConfig:
         if not self.frames:
             raise ValueError("--weigh.frames: 0 is not a positive number")
         check_timeout(self.decode_timeout, "--weigh.decode-timeout")
-
-
-@dataclass(frozen=True)
-class ClipOfTriplet:
-    """A line of `clip_of_triplet.jsonl`."""
-
-    triplet_id: str
-    clip_id: str
-
-    def __post_init__(self) -> None:
-        require_text("triplet_id", self.triplet_id)
-        require_text("clip_id", self.clip_id)
-
-
-def clip_links(run: Path, clips: Container[str] | None = None) -> dict[str, list[str]]:
-    """Triplet id -> its clips: one per generator, or as many as somebody gave.
-
-    Args:
-        clips: the ids there are; a link to another one is refused.
-    """
-    path = run / "clip_of_triplet.jsonl"
-    links: dict[str, list[str]] = {}
-    for link in read_records(path, ClipOfTriplet, ("triplet_id", "clip_id")):
-        if clips is not None and link.clip_id not in clips:
-            text = f"triplet {link.triplet_id!r}: its clip {link.clip_id!r} is not in clips.jsonl"
-            raise ValueError(f"{path}: {text}; once more: {again('generate', run)}")
-        links.setdefault(link.triplet_id, []).append(link.clip_id)
-    return links
 
 
 def wanted(triplets: list[Triplet], links: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -22,8 +22,7 @@ def test_a_stage_replaces_its_own_rows_and_keeps_those_of_others(tmp_path):
     assert [json.loads(line) for line in lines] == want
 
 
-@pytest.mark.xfail(strict=True, reason="a stage whose last failure is mended keeps its old row: set_aside.py")
-def test_the_last_failure_mended_leaves_an_empty_file_not_an_old_one(tmp_path):
+def test_the_last_failure_mended_leaves_no_row_behind(tmp_path):
     set_aside(tmp_path, "weigh", {"c1": "NaN"})
     set_aside(tmp_path, "weigh", {})
     assert read_set_aside(tmp_path) == []

@@ -115,8 +115,8 @@ LINK = {"triplet_id": "t0", "clip_id": "a"}
     ("file", "line", "message"),
     [
         ("weights.jsonl", LINK | {"criterion": "difference", "scorers": ["llava"], "weight": 1.0}, "already in line 1"),
-        ("clip_of_triplet.jsonl", LINK, "triplet 't0' and clip 'a' are there twice"),
-        ("clip_of_triplet.jsonl", {"triplet_id": "t0"}, "clip_id: empty or not text"),
+        ("clip_of_triplet.jsonl", LINK, "triplet_id 't0', clip_id 'a': already in line"),
+        ("clip_of_triplet.jsonl", {"triplet_id": "t0"}, "needs the key 'clip_id'"),
         (
             "scores.jsonl",
             {"clip_id": "a", "caption": "true 0", "scorer": "llava", "frames": 1, "score": 1.0},

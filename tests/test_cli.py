@@ -64,6 +64,9 @@ def test_nothing_outside_a_run_folder_is_ever_removed(tmp_path):
         with pytest.raises(ValueError, match="nothing outside a run folder is ever removed"):
             remove(path, run)
     remove(run / "link", run)  # the link itself may go
+    (run / "own").mkdir()
+    remove(victim / ".." / "run" / "own", victim / ".." / "run")  # written in a roundabout way, but inside
+    assert not (run / "own").exists()
     remove(run / "adapters", run)
     remove(run / "adapters", run)  # gone already
     assert (victim / "precious").read_text() == "1" and list(run.iterdir()) == []

@@ -86,7 +86,7 @@ def remove(path: Path, run: Path) -> None:
     if not path.exists() and not path.is_symlink():
         return
     inside = path.parent.resolve() / path.name  # a link itself may go, what it points to may not
-    if ".." in path.parts or run.resolve() not in inside.parents:
+    if path.name == ".." or run.resolve() not in inside.parents:
         raise ValueError(f"{path}: is not below {run}; nothing outside a run folder is ever removed")
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

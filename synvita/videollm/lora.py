@@ -32,7 +32,7 @@ class Lora:
     targets: tuple[str, ...] = ALL_LINEAR
 
     def __post_init__(self) -> None:
-        if self.r < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
+        if not self.r >= 1 or not self.alpha >= 1 or not 0 <= self.dropout < 1:
             raise ValueError(f"lora: r and alpha must be >= 1 and dropout in [0, 1), got {self}")
 
 

@@ -255,6 +255,8 @@ def test_a_missing_score_is_named_by_its_index(metric, hole):
         (lambda: intervals.bootstrap(len, []), "groups: none given"),
         (lambda: intervals.bootstrap(len, "ab", draws=0), "draws is 0"),
         (lambda: intervals.bootstrap(len, "ab", level=95), "level is 95"),
+        (lambda: intervals.bootstrap(len, "ab", level=1), "level is 1; give a share"),
+        (lambda: intervals.bootstrap(len, "ab", level=0), "level is 0; give a share"),
         (lambda: intervals.auc_interval([1, 0], [0.1, 0.2], "ab", draws=0), "draws is 0"),
         (lambda: intervals.auc_interval([1, 0], [0.1, 0.2], "abc"), "3 groups for 2 rows"),
         (lambda: intervals.auc_interval([], [], []), "no rows given"),

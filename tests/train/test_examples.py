@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from synvita.core.records import Clip, ClipWeight, Triplet
+from synvita.core.records import Clip, ClipWeight, Item, Triplet
 from synvita.core.store import write_records
 from synvita.train.config import Arm
 from synvita.train.examples import join
@@ -56,3 +56,63 @@ def test_types_and_generators_restrict_the_clips_and_leave_every_real_video(run,
         assert [line.answer for line in example.lines if not line.synthetic] == ["Yes", "No"]
         weight = 1.0 if arm.weights == "uniform" else 0.5
         assert {line.weight for line in example.lines if line.synthetic} <= {weight}
+
+
+def test_the_authors_items_keep_their_own_weights_and_an_arm_without_clips_drops_them(tmp_path):
+    items = [
+        Item("i1", "s1", "r.mp4", "a man runs", "Yes", "a man walks", [("s.mp4", 0.3)]),
+        Item("i2", "s1", "r.mp4", "a man walks", "No", "a man runs", [("s.mp4", 0.3)]),
+        Item("i3", "i3", "q.mp4", "a cat eats", "The cat sleeps."),
+    ]
+    write_records(tmp_path / "items.jsonl", items)
+    write_records(tmp_path / "triplets.jsonl", [])
+    joined = join(tmp_path, Arm("learned"))
+    assert joined.weights_from == "the table's own" and joined.alone == 3 and joined.clips == 1
+    assert joined.missing == 0 and joined.missing_ids == [] and joined.explanations == 0
+    (example,) = joined.examples
+    assert [(line.video, line.caption, line.answer, line.weight) for line in example.lines] == [
+        ("r.mp4", "a man runs", "Yes", 1.0), ("s.mp4", "a man runs", "No", 0.3),
+        ("r.mp4", "a man walks", "No", 1.0), ("s.mp4", "a man walks", "Yes", 0.3),
+    ]  # fmt: skip
+    assert [(p.aligned, p.counterpart, p.weight) for p in example.pairs] == [(0, 1, 0.3), (3, 2, 0.3)]
+    uniform = join(tmp_path, Arm("uniform"))
+    assert [line.weight for line in uniform.examples[0].lines] == [1.0] * 4
+    without = join(tmp_path, Arm())
+    assert without.clips == 0 and [line.synthetic for line in without.examples[0].lines] == [False, False]
+    explained = join(tmp_path, Arm("learned"), "item", explanations=True)
+    assert explained.explanations == 1 and [e.id for e in explained.examples] == ["i1", "i2", "i3"]
+    assert explained.examples[2].lines[0].answer == "The cat sleeps."
+
+
+def test_an_arm_takes_the_weights_that_it_names_and_says_which(run):
+    rows = [ClipWeight("t1", "t1-lavie", c, s, w) for c, s, w in (
+        ("difference", ["llava"], 0.1), ("product", ["llava"], 0.2), ("difference", ["llava", "x"], 0.3),
+        ("difference", ["world_truth"], 1.0),
+    )]  # fmt: skip
+    write_records(run / "weights.jsonl", rows)
+    cases = {
+        Arm("learned"): (0.1, "difference of llava"),
+        Arm("learned", criterion="product"): (0.2, "product of llava"),
+        Arm("learned", scorers=("llava", "x")): (0.3, "difference of llava + x"),
+        Arm("oracle"): (1.0, "difference of world_truth"),
+        Arm("uniform"): (1.0, "uniform (1.0)"),
+    }
+    for arm, (weight, words) in cases.items():
+        joined = join(run, arm)
+        assert joined.weights_from == words and joined.missing_ids == ["t2", "t3"] and joined.missing == 2
+        assert {line.weight for e in joined.examples for line in e.lines if line.synthetic} == {weight}
+    with pytest.raises(ValueError, match=r"weights\.jsonl: no learned hard weights; name them in --weigh and run synv"):
+        join(run, Arm("learned", criterion="hard"))
+    write_records(run / "clips.jsonl", [])
+    with pytest.raises(ValueError, match=r"weights\.jsonl: triplet t1: clip t1-lavie is not in clips\.jsonl"):
+        join(run, Arm("learned"))
+    (run / "weights.jsonl").unlink()
+    with pytest.raises(ValueError, match=f"has no weights.jsonl; first run: synvita weigh --run {run}"):
+        join(run, Arm("learned"))
+    assert join(run, Arm()).weights_from == "none (no synthetic clips)"
+
+
+def test_a_run_without_training_triplets_is_refused(tmp_path):
+    write_records(tmp_path / "triplets.jsonl", [Triplet("a", "a.mp4", "x", "y", split="test")])
+    with pytest.raises(ValueError, match="no triplets of split 'train' to train on"):
+        join(tmp_path, Arm())

@@ -100,6 +100,53 @@ def test_the_cache_stays_below_its_bound_and_drops_what_was_not_read_for_longest
     store.close()
 
 
+@pytest.mark.parametrize(("room", "looks_again"), [(2.5, [0]), (1.5, [0, 1]), (0.5, [0, 1]), (3.5, [])])
+def test_features_stay_in_memory_up_to_its_bound_and_the_oldest_go_first(videos, room, looks_again):
+    """Three videos, each 4 frames x 3 channels x 4 bytes x 1000: with room for n of them the last n are not looked at."""
+    model = Model(scale=1000)
+    store = VisualStore(model, None, videos, memory_gb=room * 4 * 3 * 4 * 1000 / 1e9)
+    for name in ("0.mp4", "1.mp4", "2.mp4"):
+        store.features(name)
+    kept = [name for name in ("2.mp4", "1.mp4", "0.mp4") if name in store.kept]
+    assert len(kept) == max(1, int(room)) and kept == ["2.mp4", "1.mp4", "0.mp4"][: len(kept)]
+    before = model.seen
+    for name in kept:
+        store.features(name)
+    assert model.seen == before == 3 and [i for i in range(3) if f"{i}.mp4" not in kept] == looks_again
+    store.close()
+
+
+def test_what_was_read_again_is_younger_than_what_was_not(videos):
+    store = VisualStore(Model(scale=1000), None, videos, memory_gb=2.5 * 48_000 / 1e9)
+    for name in ("0.mp4", "1.mp4", "0.mp4", "2.mp4"):
+        store.features(name)
+    assert list(store.kept) == ["0.mp4", "2.mp4"]
+    store.close()
+
+
+def test_several_gigabytes_stay_in_memory_if_nobody_says_otherwise_and_no_cache_is_no_file(videos):
+    store = VisualStore(Model(), None, videos)
+    assert store.memory == 4_000_000_000 and store.disk == 100_000_000_000
+    store.features("0.mp4")
+    assert store.size() == store.written == 0 and not (videos / "cache").exists()
+    store.close()
+
+
+@pytest.mark.parametrize("limits", [{"disk_gb": 0.0}, {"memory_gb": float("nan")}, {"disk_gb": -1.0}])
+def test_a_bound_that_holds_nothing_is_refused_by_its_knob(videos, limits):
+    with pytest.raises(ValueError, match=r"--cache-gb: must be a finite number, more than 0, got (0|nan|-1)"):
+        VisualStore(Model(), videos / "cache", videos, **limits)
+
+
+def test_without_keep_nothing_stays_in_memory_and_every_video_ticks(videos):
+    ticks = []
+    store = VisualStore(Model(), videos / "cache", videos)
+    failed = store.load(["0.mp4", "1.mp4", "0.mp4", "none.mp4"], lambda: ticks.append(1), keep=False)
+    assert list(failed) == ["none.mp4"] and len(ticks) == 3
+    assert not store.kept and store.kept_bytes == 0 and store.written == store.size() > 0
+    store.close()
+
+
 def test_a_torn_file_in_the_cache_is_made_anew(videos):
     model = Model()
     store = VisualStore(model, videos / "cache", videos, memory_gb=1e-9)

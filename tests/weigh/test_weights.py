@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,3 +47,11 @@ def test_different_numbers_of_scores_are_refused():
 def test_an_unknown_criterion_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"--weigh.criteria: unknown criterion 'diff'; known: uniform, target"):
         criterion("diff")
+
+
+def test_tensors_of_any_precision_give_fp64_without_gradient():
+    target = torch.tensor([0.7, 0.1], dtype=torch.float32, requires_grad=True)
+    weights = criterion("difference")(target, torch.tensor([0.1, 0.3], dtype=torch.float16))
+    assert isinstance(weights, np.ndarray) and weights.dtype == np.float64
+    np.testing.assert_allclose(weights, [float(np.float32(0.7)) - float(np.float16(0.1)), 0.0], rtol=0, atol=1e-15)
+    assert criterion("target")([1], [0]).dtype == np.float64

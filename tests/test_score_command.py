@@ -136,7 +136,7 @@ def test_a_parquet_table_of_pairs_is_read_as_parquet(folder, capsys):
 def test_the_tiny_checkpoints_warn_that_their_numbers_mean_nothing_on_real_video(folder, capsys):
     assert main(["score", str(folder / "0.mp4"), "a red ring"]) == 0
     message = capsys.readouterr().err
-    assert "mini-video-llava" in message and "mean nothing" in message and message.count("\n") == 1
+    assert "note: mini-video-llava knows coloured shapes only" in message and "mean nothing" in message
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,10 @@ def test_the_tiny_checkpoints_warn_that_their_numbers_mean_nothing_on_real_video
         (["0.mp4"], "captions: none given"),
         (["nothere.mp4", "a ring", "--model", "nobody/nothing"], "nothere.mp4: no such file; check the path"),
         (["0.mp4", "a ring", "--frames", "-3"], "--frames: -3"),
-        (["0.mp4", "a ring", "--decode-timeout", "-1"], "--decode-timeout: must be more than 0 seconds, got -1"),
+        (
+            ["0.mp4", "a ring", "--decode-timeout", "-1"],
+            "--decode-timeout: must be a finite number of seconds, more than 0",
+        ),
         (["0.mp4", "a ring", "--decode-timeout", "nan"], "--decode-timeout: must be"),
         (["0.mp4", "a ring", "--device", "cuda"], "--device: "),
         (["0.mp4", "a ring", "--tower", "somewhere"], "--tower: "),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from synvita.core.records import as_list
+
 ENTAILMENT = 'Does this video entail the description: "{caption}"?'
 EXPLANATION = 'What is the misalignment between this video and the description: "{caption}"?'  # NLE of VideoCon
 SENTINEL = "\x02caption\x03"
@@ -68,7 +70,9 @@ class Questioner:
         self.media = media or f"<{medium}>"
         stored = getattr(tokenizer, "init_kwargs", {})
         self.question = stored.get("question") or default_question
-        self.answer_words = tuple(stored.get("answer_words") or ("Yes", "No"))
+        self.answer_words = tuple(as_list(stored.get("answer_words")) or ("Yes", "No"))
+        if not isinstance(self.question, str) or not all(isinstance(word, str) for word in self.answer_words):
+            raise ValueError("tokenizer_config.json: question and answer_words must be text")
         self.template = getattr(tokenizer, "chat_template", None) or template
         if not self.template:
             raise ValueError("the checkpoint's tokenizer has no chat template; save one as chat_template.jinja")

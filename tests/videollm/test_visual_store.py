@@ -102,7 +102,7 @@ def test_the_cache_stays_below_its_bound_and_drops_what_was_not_read_for_longest
 
 @pytest.mark.parametrize(("room", "looks_again"), [(2.5, [0]), (1.5, [0, 1]), (0.5, [0, 1]), (3.5, [])])
 def test_features_stay_in_memory_up_to_its_bound_and_the_oldest_go_first(videos, room, looks_again):
-    """Three videos, each 4 frames x 3 channels x 4 bytes x 1000: with room for n of them the last n are not looked at."""
+    """Three videos of 4 frames x 3 channels x 4 bytes x 1000: with room for n of them the last n are not looked at."""
     model = Model(scale=1000)
     store = VisualStore(model, None, videos, memory_gb=room * 4 * 3 * 4 * 1000 / 1e9)
     for name in ("0.mp4", "1.mp4", "2.mp4"):

@@ -37,7 +37,7 @@ def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
 def restrict(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     """`--synthetic-types` and `--generators` are settings of every arm that uses synthetic clips."""
     for name in ("synthetic_types", "generators"):
-        given = getattr(arguments, name, None)
+        given: str = getattr(arguments, name, None) or ""
         train = values.get("train")
         arms = train.get("arms") if isinstance(train, dict) and given else None
         for arm in arms.values() if isinstance(arms, dict) else ():

@@ -88,8 +88,9 @@ def score_differences(run: Path) -> dict[str, Any]:
     values: dict[str, list[float]] = {str(kind): [] for kind in Misalignment}
     for t in read_records(run / "triplets.jsonl", Triplet, ("id",)):
         for clip in links.get(t.id, []) if t.misalignment and members else []:
-            own = [scores.get((clip, t.negative_caption, name)) for name in members]
-            real = [scores.get((clip, t.caption, name)) for name in members]
-            if None not in (*own, *real):
-                values[t.misalignment].append(round(float(np.mean(own)) - float(np.mean(real)), 6))
+            own = [scores.get((clip, t.negative_caption, name), np.nan) for name in members]
+            real = [scores.get((clip, t.caption, name), np.nan) for name in members]
+            difference = float(np.mean(own)) - float(np.mean(real))
+            if not np.isnan(difference):
+                values[str(t.misalignment)].append(round(difference, 6))
     return {kind: {"mean": float(np.mean(v)), "values": v} for kind, v in values.items() if v}

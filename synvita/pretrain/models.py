@@ -55,7 +55,7 @@ def tiny_video_llava() -> tuple[Any, Any]:
     from synvita.core.question import ENTAILMENT
 
     tokenizer = make_tokenizer(ENTAILMENT)
-    config = VideoLlavaConfig(
+    config = VideoLlavaConfig(  # type: ignore[call-arg]  # temporal_attention is ours
         vision_config=tower(),
         text_config=llama(len(tokenizer), WIDTH, 4),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),

@@ -85,7 +85,11 @@ def losses(task: Task, batch: list[Sample], pixels: Tensor) -> tuple[Tensor, Ten
     built = [segments(task, sample, visual.shape[1]) for sample in batch]
     packed: Pack = pack([rows for rows, _ in built])
     hidden = hidden_states(task.model.model.language_model, packed, task.placeholder, visual.flatten(0, 1))
-    rows, columns, targets, is_answer, decision = [], [], [], [], []
+    rows: list[int] = []
+    columns: list[int] = []
+    targets: list[int] = []
+    is_answer: list[bool] = []
+    decision: list[bool] = []
     for b, (parts, labels) in enumerate(built):
         for s in range(2, len(parts)):
             start, ids = packed.starts[b][s], parts[s].ids

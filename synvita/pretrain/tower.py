@@ -70,7 +70,9 @@ def draw(seed: int, step: int, clips: int, crowded: float) -> tuple[np.ndarray, 
     `crowded`: the share of clips drawn from all kinds of scenes; the others show one object.
     """
     rng = np.random.default_rng([seed, step, 2])
-    frames, tags, number = [], [], []
+    frames: list[Any] = []
+    tags: list[Any] = []
+    number: list[int] = []
     while len(frames) < clips:
         kind = KINDS[int(rng.integers(len(KINDS)))] if rng.random() < crowded else "single"
         scene = draw_scene(rng, kind)

@@ -170,7 +170,8 @@ class Trainer:
     ):
         self.model, self.wrapped, self.store, self.processes = model, wrapped, store, processes
         self.ready, self.held_out, self.arm, self.config, self.seed = ready, held_out, arm, config, seed
-        self.folder, self.step, self.best, self.halved = folder, 0, {}, False
+        self.folder, self.step, self.halved = folder, 0, False
+        self.best: dict[str, Any] = {}
         self.trained = {n: p for n, p in wrapped.named_parameters() if p.requires_grad}
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(self.trained.values(), lr=config.rate, weight_decay=config.weight_decay)

@@ -169,4 +169,6 @@ def pairs(
         columns.append(alignment(odds[[wanted.first[key] for key in keys]]))
         columns.append(alignment(odds[[len(wanted.targets) + wanted.twin_of[key] for key in keys]]))
     weights = torch.tensor([p.weight for _, p in chosen], device=logits.device)
-    return consistency_loss(*columns, weights, margin) * (len(chosen) / max(1, counts.pairs))
+    aligned_full, aligned_shared, other_full, other_shared = columns
+    loss = consistency_loss(aligned_full, aligned_shared, other_full, other_shared, weights, margin)
+    return loss * (len(chosen) / max(1, counts.pairs))

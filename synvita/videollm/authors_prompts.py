@@ -40,7 +40,8 @@ def mplug_owl_tokens(
     Every piece between the marks, and every mark, is tokenised alone: each gets sentencepiece's leading blank, which
     tokenising the whole text at once would not give. With `limit` the end is cut, answer included, as the authors do.
     """
-    ids, labels = [BOS], []
+    ids: list[int] = [BOS]
+    labels: list[int] = []
     answering = False
     for piece in MPLUG_OWL_MARKS.split(prompt):
         if piece == "<|video|>":

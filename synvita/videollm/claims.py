@@ -112,7 +112,8 @@ def load_whole(folder: Path, **how: Any) -> Any:
                 f"{folder}/config.json: describes a model of {needs} numbers, the weights are {has}; "
                 "take config.json and weights of the same checkpoint"
             )
-    model, report = Model.from_pretrained(folder, output_loading_info=True, attn_implementation="sdpa", **how)
+    loaded: Any = Model.from_pretrained(folder, output_loading_info=True, attn_implementation="sdpa", **how)
+    model, report = loaded
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         names = sorted(str(name) for name in report[what] if not UNUSED.search(str(name)))
         if names:

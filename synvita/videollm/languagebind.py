@@ -6,6 +6,7 @@ key names, shapes and recorded behaviour.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from synvita.videollm.mplug_vision import quick_gelu
 from synvita.videollm.weights import fit, read_weights
 
 PREFIXES = ("model.video_tower.video_tower.", "vision_model.")  # in Video-LLaVA's and in LanguageBind's own files
-ACTIVATIONS = {"gelu": functional.gelu, "quick_gelu": quick_gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": functional.gelu, "quick_gelu": quick_gelu}
 
 
 class Attention(nn.Module):
@@ -99,6 +100,8 @@ class VideoTower(nn.Module):
     Raises:
         ValueError: with time attention, T is not `num_frames`. (The released code silently mixes two videos then.)
     """
+
+    encoder: Any  # a bare module that holds the released names
 
     def __init__(self, config: dict[str, Any], add_time_attn: bool):
         super().__init__()

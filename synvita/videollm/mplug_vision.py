@@ -99,6 +99,8 @@ class VisionEmbeddings(nn.Module):
 class VisionModel(nn.Module):
     """(B, 3, T, H, W) video or (B, 3, H, W) images -> (B, T, 1 + P, D)."""
 
+    encoder: Any  # a bare module that holds the released names
+
     def __init__(self, config: dict[str, Any]):
         super().__init__()
         self.embeddings = VisionEmbeddings(config)
@@ -142,6 +144,9 @@ class AbstractorMlp(nn.Module):
 class CrossAttention(nn.Module):
     """Queries look at [normalised queries; normalised frames]; key names as released."""
 
+    attention: Any  # bare modules that hold the released names
+    output: Any
+
     def __init__(self, config: dict[str, Any]):
         super().__init__()
         width, seen = config["hidden_size"], config["encoder_hidden_size"]
@@ -175,12 +180,14 @@ class Abstractor(nn.Module):
     It runs without dropout, in training too: it is frozen. The authors leave its dropout of 0.1 on while training.
     """
 
+    encoder: Any  # a bare module that holds the released names
+
     def __init__(self, config: dict[str, Any], language_width: int):
         super().__init__()
         self.encoder = nn.Module()
         self.encoder.layers = nn.ModuleList()
         for _ in range(config["num_hidden_layers"]):
-            layer = nn.Module()
+            layer: Any = nn.Module()
             layer.crossattention = CrossAttention(config)
             self.encoder.layers.append(layer)
         self.visual_fc = nn.Linear(config["hidden_size"], language_width)

@@ -34,7 +34,7 @@ def tree_attention(
     length = query.shape[2]
     masked = 0 if attention_mask is None else attention_mask.shape[2]
     plain = length - masked
-    shared = {"scale": scaling, "dropout_p": dropout, "enable_gqa": key.shape[1] != query.shape[1]}
+    shared: dict[str, Any] = {"scale": scaling, "dropout_p": dropout, "enable_gqa": key.shape[1] != query.shape[1]}
     parts = []
     if plain:
         front = query[:, :, :plain], key[:, :, :plain], value[:, :, :plain]

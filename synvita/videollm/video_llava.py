@@ -119,7 +119,7 @@ class VideoLlava(nn.Module):
     @torch.no_grad()
     def project(self, features: Tensor) -> Tensor:
         """(..., D) -> (..., width) visual tokens."""
-        weight = self.projector[0].weight
+        weight: Any = self.projector[0].weight
         return self.projector(features.to(weight.device, weight.dtype))
 
     def media(self, features: list[Features]) -> list[Media]:

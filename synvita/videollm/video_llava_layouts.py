@@ -143,7 +143,7 @@ def hf_parts(folder: Path, config: dict[str, Any], how: Loading) -> Parts:
         )
     stored = read_weights(folder)
     check_claims(config, stored, str(folder))
-    full = VideoLlavaConfig.from_pretrained(folder)
+    full: Any = VideoLlavaConfig.from_pretrained(folder)
     vision = full.vision_config.to_dict()
     tensors = {hf_name(k): v for k, v in stored.items() if not UNUSED.search(k)}
     tensors = {k: v for k, v in tensors.items() if not k.startswith("image_tower.")}  # stills are never shown

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from synvita.videollm.lora import Lora, add_lora, load_lora, read_lora, save_lora
+from synvita.videollm.lora import ALL_LINEAR, Lora, add_lora, load_lora, read_lora, save_lora
 from synvita.videollm.models import load_model
 from synvita.videollm.mplug_owl import MplugOwlVideo
 from synvita.videollm.protocol import Loading
@@ -210,3 +210,11 @@ def test_a_tensor_that_is_no_matrix_is_named(tmp_path):
     name = "base_model.model.language_model.model.layers.0.mlp.up_proj.lora_B.weight"
     save_file(tensors | {name: torch.zeros(4)}, folder / "adapter_model.safetensors")
     assert "layers.0.mlp.up_proj.lora_B has 1 dimensions" in refusal(folder)
+
+
+def test_a_saved_adapters_config_has_one_order_in_every_process(tmp_path, mplug_owl_folder):
+    model = load_model(mplug_owl_folder)
+    save_lora(add_lora(model, Lora(r=2, targets=ALL_LINEAR)), tmp_path, model.revision)
+    text = (tmp_path / "adapter_config.json").read_text()
+    assert json.loads(text)["target_modules"] == sorted(ALL_LINEAR)
+    assert list(json.loads(text)) == sorted(json.loads(text))

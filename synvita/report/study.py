@@ -40,8 +40,6 @@ NOTES = {
     "objective": "The paper's Figure 4 has bars and no numbers. Its text: weights help on all three downstream tasks;\n"
     "the consistency loss adds on two of them and not on SSv2-Events.",
 }
-# Two-sided 95 % quantiles of Student's t with n - 1 degrees of freedom, for n = 2, 3, ...
-T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 Figures = dict[str, dict[str, float]]  # seed -> task -> figure; a task without a figure is not there
 
 
@@ -59,15 +57,18 @@ def spread(values: list[float]) -> float:
 
 def half_width(values: list[float]) -> float:
     """Of the 95 % interval of the mean by Student's t; infinite for one value."""
+    from scipy import stats
+
     n = len(values)
-    return math.inf if n < 2 else T_95[min(n - 2, len(T_95) - 1)] * spread(values) / math.sqrt(n)
+    return math.inf if n < 2 else float(stats.t.ppf(0.975, n - 1)) * spread(values) / math.sqrt(n)
 
 
 def sign_test(values: list[float]) -> float:
     """Two-sided p of as many equal signs if each were a coin toss; zeros are left out."""
+    from scipy import stats
+
     signs = [v > 0 for v in values if v]
-    n, k = len(signs), min(sum(signs), len(signs) - sum(signs))
-    return 1.0 if not n else min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n)
+    return float(stats.binomtest(sum(signs), len(signs)).pvalue) if signs else 1.0
 
 
 def paired(mine: Figures, other: Figures, task: str) -> list[float]:

@@ -95,7 +95,7 @@ def readable(folder: Path, knob: str = "--model") -> Iterator[None]:
             raise MemoryError(f"{knob}: {folder}: not enough memory to load it; {way_out}") from error
         if isinstance(error, ValueError) and reason.startswith("--"):
             raise
-        if isinstance(error, ValueError):
+        if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
             where = "" if str(folder) in reason else f"{folder}: "
             raise ValueError(f"{knob}: {where}{reason}") from error
         text = f"{knob}: {folder}: not a usable checkpoint ({type(error).__name__}: {reason}); fetch it again"

@@ -217,6 +217,14 @@ def test_junk_tokenizer_files_are_one_line(copy_of, kind, junk):
     assert str(folder) in refusal(kind, folder)
 
 
+def test_a_tokenizer_that_is_not_utf8_is_no_usable_checkpoint(copy_of):
+    folder = copy_of("mini-video-llava")
+    text = (folder / "tokenizer.json").read_bytes()
+    (folder / "tokenizer.json").write_bytes(text.replace(b'"type": "', b'"type": "\xc3(', 1))
+    line = refusal("mini-video-llava", folder)
+    assert str(folder) in line and "not a usable checkpoint" in line
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("junk", [b"", b"junk", b"\x80\x02junk.", b"PK\x03\x04", b"\xff" * 64, b"]q\x00."])
 def test_junk_weights_are_one_line(copy_of, kind, junk):

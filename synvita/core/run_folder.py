@@ -86,7 +86,8 @@ def remove(path: Path, run: Path) -> None:
     if not path.exists() and not path.is_symlink():
         return
     inside = path.parent.resolve() / path.name  # a link itself may go, what it points to may not
-    if path.name == ".." or run.resolve() not in inside.parents:
+    below = path.relative_to(run) if path.is_relative_to(run) else path.name  # the run itself may be written with ..
+    if ".." in Path(below).parts or run.resolve() not in inside.parents:
         raise ValueError(f"{path}: is not below {run}; nothing outside a run folder is ever removed")
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

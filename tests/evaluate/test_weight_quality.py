@@ -136,3 +136,14 @@ def test_a_line_that_would_count_double_is_named_by_file_and_line(
         out.write(json.dumps(line) + "\n")
     with pytest.raises(ValueError, match=rf"{file}:2: .*{message}"):
         score_differences(tmp_path)
+
+
+def test_of_several_criteria_the_difference_is_looked_at_and_without_it_the_first(tmp_path: Path) -> None:
+    write_records(tmp_path / "triplets.jsonl", [triplet(0)])
+    rows = {"product": 0.2, "difference": 0.7, "hard": 1.0}
+    truth = [ClipWeight("t0", "a", name, ["world_truth"], 1.0) for name in rows]
+    learned = [ClipWeight("t0", "a", name, ["llava"], weight) for name, weight in rows.items()]
+    write_records(tmp_path / "weights.jsonl", [*learned, *truth])
+    assert weight_quality(tmp_path)["all"]["mean_weight"] == 0.7
+    write_records(tmp_path / "weights.jsonl", [r for r in [*learned, *truth] if r.criterion != "difference"])
+    assert weight_quality(tmp_path)["all"]["mean_weight"] == 0.2

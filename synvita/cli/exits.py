@@ -30,13 +30,12 @@ def trained_without(run: Path, config: Any, arms: list[str] | None = None, seed:
 
     seed = config.train.seed if seed is None else seed
     trained = [arm for arm in config.train.arms if arms is None or arm in arms]
-    reasons = {video: reason for arm in trained for video, reason in set_aside_by(run, arm, seed).items()}
-    if reasons:
-        sys.stderr.write(
-            f"synvita: {len(reasons)} videos could not be trained on, named with their reasons in "
-            f"{run / 'adapters' / trained[0] / str(seed) / 'arm.json'}\n"
-        )
-    return 3 if reasons else 0
+    by_arm = {arm: reasons for arm in trained if (reasons := set_aside_by(run, arm, seed))}
+    if by_arm:
+        number = len({video for reasons in by_arm.values() for video in reasons})
+        where = run / "adapters" / next(iter(by_arm)) / str(seed) / "arm.json"
+        sys.stderr.write(f"synvita: {number} videos could not be trained on, named with their reasons in {where}\n")
+    return 3 if by_arm else 0
 
 
 def holes(run: Path) -> int:

@@ -246,8 +246,11 @@ def make_report(run: Path) -> Path:
     return write_report(run, read_json(need(run, "results.json", "evaluate"), ["arms"]))
 
 
-def demo(run: Path, config: RunConfig, workers: int) -> Path:
-    """The whole chain; returns the report's path. Writes `seconds.json`, the time of each stage of this call."""
+def demo(run: Path, config: RunConfig, workers: int, arms: list[str] | None = None) -> Path:
+    """The whole chain for some arms (default: all); returns the report's path.
+
+    Writes `seconds.json`, the time of each stage of this call.
+    """
     seconds: dict[str, float] = {}
 
     def timed(name: str, call: Any, *arguments: Any) -> Any:
@@ -260,7 +263,7 @@ def demo(run: Path, config: RunConfig, workers: int) -> Path:
     timed("triplets", make_triplets, run, config)
     timed("generate", make_clips, run, config)
     timed("weigh", make_weights, run, config)
-    timed("train_and_evaluate", run_arms, run, config, seed, workers)
+    timed("train_and_evaluate", run_arms, run, config, seed, workers, 1, arms)
     timed("results", make_results, run, config, seed)
     report: Path = timed("report", make_report, run)
     (run / "seconds.json").write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")

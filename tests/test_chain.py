@@ -101,7 +101,7 @@ def test_a_demo_killed_twenty_times_ends_with_the_same_results(small_run, tmp_pa
     killed_and_resumed(small_run, tmp_path / "run", [rng.uniform(0.5, 8) for _ in range(20)])
 
 
-TWO_ARMS = ["--train.arms", "{real_only: {weights: none}, weighted: {weights: learned}}"]
+TWO_ARMS = ["--arms", "real_only,weighted"]
 
 
 def killed_and_resumed(reference, run, moments):

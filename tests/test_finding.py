@@ -35,9 +35,8 @@ def test_the_shipped_checkpoint_knows_appearance_but_not_relations(tmp_path):
 def test_shuffling_the_clips_among_triplets_removes_the_gain_of_weighted_oracle(tmp_path):
     """Same weights, same number of clips, only each triplet gets another one's clip."""
     true, shuffled = tmp_path / "true", tmp_path / "shuffled"
-    arms = "{real_only: {weights: none}, weighted_oracle: {weights: oracle}}"
-    options = ["--world.test", "7", "--world.test_open", "1400", *SIZES, "--train.arms", arms]
-    assert main(["demo", "--run", str(true), *options]) == 0
+    options = ["--world.test", "7", "--world.test_open", "1400", *SIZES]
+    assert main(["demo", "--run", str(true), "--arms", "real_only,weighted_oracle", *options]) == 0
     shutil.copytree(true, shuffled, ignore=shutil.ignore_patterns("adapters", "pairs", "report", "results.json"))
     rows = read_records(shuffled / "weights.jsonl", ClipWeight)
     oracle = [r for r in rows if r.scorers == ["world_truth"]]

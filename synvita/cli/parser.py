@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     demo = stage("demo", "the whole chain in the miniature: prints the table and the path of the report", run.run_demo)
+    demo.add_argument("--arms", metavar="A,B", help="train and ask these arms only (default: all)")
     demo.add_argument("--workers", type=positive, default=2, help="arms trained at a time, one thread each (default 2)")
 
     triplets = commands.add_parser("triplets", help="stage 1: make, import or check triplets")

@@ -22,11 +22,12 @@ def run_demo(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita.core.run_folder import only_one
 
     config = settled(a, flags)
+    arms = chosen_arms(a.arms, stages.all_arms(config))
     with only_one(a.run, "demo"):
-        report = stages.demo(a.run, config, a.workers)
+        report = stages.demo(a.run, config, a.workers, arms)
     say(table(a.run))
     say(f"\nresults: {a.run / 'results.json'}\nreport:  {report}")
-    return max(left_out(a.run), trained_without(a.run, config), holes(a.run))
+    return max(left_out(a.run), trained_without(a.run, config, arms), holes(a.run))
 
 
 def run_make(a: argparse.Namespace, flags: list[str]) -> int:

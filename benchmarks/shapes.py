@@ -62,6 +62,12 @@ FULL = {  # the released models
     "video_llava": Size(4096, 11008, 32, 32, 1024, 24, 16, dtype=torch.bfloat16, device="cuda"),
     "mplug_owl": Size(4096, 11008, 32, 32, 1024, 24, 16, dtype=torch.bfloat16, device="cuda"),
 }
+TINY = {"video_llava": Size(64, 128, 2, 2, 64, 3, 2), "mplug_owl": Size(64, 128, 2, 2, 64, 3, 2)}
+
+
+def size_of(a: Any) -> Size:
+    """The size that a benchmark's arguments `shape`, `full` and `tiny` ask for."""
+    return (FULL if a.full else TINY if a.tiny else SMALL)[a.shape]
 
 
 def llama(size: Size) -> Any:
@@ -142,6 +148,19 @@ def matrix_rate(size: Size, seconds: float = 1.0) -> float:
 def synchronise(size: Size) -> None:
     if size.device == "cuda":
         torch.cuda.synchronize()
+
+
+def new_peak(size: Size) -> float:
+    """Forget the GPU's peak memory; what is held now, in MB."""
+    if size.device != "cuda":
+        return 0.0
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated() / 1e6
+
+
+def peak_memory(size: Size) -> float:
+    """Most MB that torch has held on the GPU since `new_peak`."""
+    return torch.cuda.max_memory_allocated() / 1e6 if size.device == "cuda" else 0.0
 
 
 # ---- operations (multiply-add = 2; causal attention counts half)

@@ -34,6 +34,7 @@ from synvita.train.examples import example_of, items_of
 from synvita.train.losses import answer_loss, consistency_loss, total_loss
 from synvita.train.objective import count, objective
 from synvita.train.prepare import Prepared, prepare
+from synvita.train.same_bits import same_bits
 from synvita.videollm.lora import Lora, add_lora
 from synvita.videollm.packed import hidden_states
 
@@ -87,7 +88,7 @@ def naive(model: object, batch: list[Prepared], videos: dict, pad: int, full: bo
             logits = sequence_logits(model, videos[q.video], ids, [], pad, full, at)
             twin = sequence_logits(model, videos[q.video], ids, q.hidden, pad, full, at)
             target = torch.tensor(q.answer, device=logits.device)
-            loss = answer_loss(logits, target, None, counts.tokens)
+            loss = answer_loss(logits, target, None, counts.synthetic if q.synthetic else counts.real)
             real, synthetic = (real, synthetic + q.weight * loss) if q.synthetic else (real + loss, synthetic)
             f[i] = [alignment(log_odds(x[0], answers.yes, answers.no)) for x in (logits, twin)]
         pairs += [(*f[p.aligned], *f[p.counterpart], p.weight) for p in example.pairs]
@@ -107,7 +108,7 @@ def step(model: object, loss_of: object) -> tuple[float, list[torch.Tensor], flo
 
 
 def build(a: argparse.Namespace) -> tuple:
-    size = (shapes.FULL if a.full else shapes.SMALL)[a.shape]
+    size = shapes.size_of(a)
     model = shapes.SHAPES[a.shape](size)
     torch.manual_seed(0)
     wrapped = add_lora(model, Lora(32, 32, 0.0))
@@ -139,7 +140,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--full", action="store_true", help="the released sizes in bf16 on a GPU")
+    parser.add_argument("--tiny", action="store_true", help="sizes that say nothing, to try this script")
     parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--deterministic", action="store_true", help="on a GPU, kernels that give the same bits")
+    parser.add_argument("--only-shared", action="store_true", help="leave the authors' way out")
     parser.add_argument("--no-memory", action="store_true", help="leave out the two processes that measure memory")
     parser.add_argument("--alone", choices=["shared", "naive", "none"], help=argparse.SUPPRESS)
     a = parser.parse_args()
@@ -153,33 +157,59 @@ def main() -> None:
         memory["memory_ratio"] = memory["shared_step_mb"] / memory["naive_step_mb"]
     size, model, batch, videos, looked = build(a)
     pad = PADDED if a.shape == "mplug_owl" else 0
+    ways = {
+        "shared": lambda: shared(model, batch, videos, looked),
+        "naive": lambda: naive(model, batch, videos, pad),
+        "naive_without_full_logits": lambda: naive(model, batch, videos, pad, full=False),
+    }
+    with same_bits(a.deterministic):
+        measure(a, size, model, batch, ways, memory)
+
+
+def measure(a: argparse.Namespace, size: shapes.Size, model: object, batch: list, ways: dict, memory: dict) -> None:
     if a.alone:
-        ways = {
-            "shared": lambda: shared(model, batch, videos, looked),
-            "naive": lambda: naive(model, batch, videos, pad),
-        }
         if a.alone in ways:
             step(model, ways[a.alone])
         sys.stdout.write(json.dumps({"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
         return
-    step(model, lambda: shared(model, batch, videos, looked))  # warm up
-    ours = min((step(model, lambda: shared(model, batch, videos, looked)) for _ in range(a.repeat)), key=lambda s: s[0])
-    theirs = min((step(model, lambda: naive(model, batch, videos, pad)) for _ in range(a.repeat)), key=lambda s: s[0])
-    without = step(model, lambda: naive(model, batch, videos, pad, full=False))
-    largest = max(float(g.abs().max()) for g in theirs[1])
-    difference = max(float((x - y).abs().max()) for x, y in zip(ours[1], theirs[1], strict=True)) / largest
+    step(model, ways["shared"])  # warm up
+    steps = {}
+    for way in ["shared"] if a.only_shared else ["shared", "naive"]:
+        before = shapes.new_peak(size)
+        steps[way] = min((step(model, ways[way]) for _ in range(a.repeat)), key=lambda s: s[0])
+        if a.full:
+            memory[f"{way}_step_mb"] = shapes.peak_memory(size) - before
     found = {"shape": a.shape, "grouping": a.grouping, "triplets": a.triplets, "cached": a.cached, "threads": a.threads}
-    found |= {"shared_s": ours[0], "naive_s": theirs[0], "ratio": theirs[0] / ours[0]}
-    found |= {"naive_without_full_logits_s": without[0], "full_logits_share": 1 - without[0] / theirs[0]}
-    found |= {"loss": ours[2], "naive_loss": theirs[2], "largest_gradient_difference": difference}
+    found |= {
+        "checkpointing": a.checkpointing,
+        "deterministic": a.deterministic,
+        "shared_s": steps["shared"][0],
+        "loss": steps["shared"][2],
+    }
     rate = shapes.matrix_rate(size)
     least = floor(a, size, batch, model)
-    found |= {"least_gflop": least / 1e9, "matrix_gflop_per_s": rate / 1e9, "share_of_floor": least / rate / ours[0]}
-    if a.full:
-        found["peak_gpu_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    found |= {"least_gflop": least / 1e9, "matrix_gflop_per_s": rate / 1e9}
+    found |= {"share_of_floor": least / rate / steps["shared"][0]}
+    if not a.only_shared:
+        found |= compare(steps, step(model, ways["naive_without_full_logits"]))
     found |= memory
     rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in found.items()}
     sys.stdout.write(json.dumps(rounded, indent=1) + "\n")
+
+
+def compare(steps: dict, without: tuple) -> dict[str, float]:
+    """What one step costs the authors' way, and how far its gradients are from ours."""
+    ours, theirs = steps["shared"], steps["naive"]
+    largest = max(float(g.abs().max()) for g in theirs[1])
+    difference = max(float((x - y).abs().max()) for x, y in zip(ours[1], theirs[1], strict=True)) / largest
+    return {
+        "naive_s": theirs[0],
+        "ratio": theirs[0] / ours[0],
+        "naive_without_full_logits_s": without[0],
+        "full_logits_share": 1 - without[0] / theirs[0],
+        "naive_loss": theirs[2],
+        "largest_gradient_difference": difference,
+    }
 
 
 def floor(a: argparse.Namespace, size: shapes.Size, batch: list[Prepared], model: object) -> float:

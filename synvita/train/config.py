@@ -127,6 +127,8 @@ class TrainConfig:
         arm without clips (half with one clip) and make lambda 1 + k times what it is under `separate`: it is what
         the authors' N does. Under `separate` the real part weighs the same with and without clips.
     explanations: mix in what is wrong with a negative caption, where a triplet says it (VideoCon's NLE).
+    deterministic: on a GPU, kernels that give the same bits each time, so that a resumed training equals an unbroken
+        one to the bit.
     checkpoint_steps, checkpoint_minutes: how often a checkpoint is written; 0 = not by this clock.
     held_out: share of the training triplets that is kept back to choose by; validate_steps: how often it is asked.
     frames: per video; 0 = as the model's own. decode_timeout: seconds for one video.
@@ -159,6 +161,7 @@ class TrainConfig:
     grouping: str = "triplet"
     explanations: bool = False
     gradient_checkpointing: bool = False
+    deterministic: bool = True
     checkpoint_steps: int = 100
     checkpoint_minutes: float = 10.0
     held_out: float = 0.0

@@ -27,6 +27,7 @@ from synvita.train.examples import Example, Pair, join
 from synvita.train.objective import Counts, count, objective
 from synvita.train.parallel import Processes
 from synvita.train.prepare import Prepared, prepare
+from synvita.train.same_bits import same_bits
 from synvita.train.watch import Stop, Watch, area, split_held_out
 from synvita.videollm.lora import add_lora, save_lora
 from synvita.videollm.models import load_model
@@ -127,7 +128,8 @@ def train_arm(
     ready = [prepare(model.questioner, e, config.shared_tokens) for e in examples]
     trainer = Trainer(model, wrapped, store, ready, held_out, arm, config, seed, folder, processes)
     started = time.monotonic()
-    trainer.run(tick)
+    with same_bits(config.deterministic):
+        trainer.run(tick)
     facts = {
         "arm": name,
         "seed": seed,

@@ -22,6 +22,8 @@ from synvita.videollm.packed import hidden_states, prefix_segment, together
 from synvita.videollm.protocol import Media, VideoLLM
 
 LONG_CAPTIONS = ("error", "truncate")
+# Questions of one pass look at each other in vain, which costs a CPU; a GPU waits for the launches of many passes.
+QUESTIONS_AT_ONCE = {"cpu": 16, "accelerator": 64}
 
 
 def shared_length(asked: Sequence[Asked]) -> int:
@@ -113,16 +115,19 @@ def score_asked(
     media: list[Media],
     asked: list[list[Asked]],
     tokens_at_once: int = 8192,
-    questions_at_once: int = 16,
+    questions_at_once: int | None = None,
 ) -> list[Tensor]:
     """Log-odds of questions per video, whatever their number: long lists go in parts, short videos together.
 
     Args:
         media, asked: per video, its prompt and its questions.
         tokens_at_once: videos with equally long prompts run together up to this many tokens.
+        questions_at_once: about one video in one pass; None: `QUESTIONS_AT_ONCE` of the model's kind of device.
     Returns:
         per video (N,) fp32 log-odds, in the order asked.
     """
+    kind = "cpu" if model.language.device.type == "cpu" else "accelerator"
+    questions_at_once = questions_at_once or QUESTIONS_AT_ONCE[kind]
     scores = [torch.empty(0) for _ in asked]
     alike: dict[int, list[int]] = {}
     for b in sorted(range(len(media)), key=lambda b: len(asked[b])):

@@ -5,7 +5,9 @@ import math
 
 import pytest
 import torch
+from tiny_chat_models import SAVE
 
+from synvita.core.video import sample_video
 from synvita.videollm.models import load_model
 from synvita.videollm.protocol import Loading, check_device, dtype_of
 from synvita.videollm.scoring import score_captions
@@ -51,6 +53,37 @@ def test_in_4_bits_the_scores_are_near(official_folder):
 def test_on_a_gpu_the_scores_are_those_of_the_cpu(official_folder):
     got, want = scores(official_folder, Loading(device="cuda")), scores(official_folder, Loading())
     assert (got - want).abs().max() < 1e-3 and all(map(math.isfinite, got.tolist()))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["mplug_owl", "official", "hf", *SAVE])
+def test_on_a_gpu_every_family_scores_videos_as_on_the_cpu(name, dtype, videos, tmp_path, request):
+    if name in SAVE:
+        torch.manual_seed(1)
+        bare = SAVE[name](tmp_path)
+        for p in bare.parameters():
+            if p.ndim > 1:
+                p.data.normal_(0, 0.25)
+        bare.save_pretrained(tmp_path)
+    folder = tmp_path if name in SAVE else request.getfixturevalue(f"{name}_folder")
+
+    def scored(how):
+        model = load_model(folder, how)
+        looked = [model.look(sample_video(path, model.policy)) for path in videos]
+        return torch.stack([*score_captions(model, model.media(looked), [CAPTIONS] * len(videos))])
+
+    got, want = scored(Loading(device="cuda", dtype=dtype)), scored(Loading())
+    assert got.dtype == torch.float32 and torch.isfinite(got).all()
+    spread = float(want.max() - want.min())
+    assert (got.cpu() - want).abs().max() < (1e-3 if dtype == torch.float32 else 0.1) * max(spread, 1.0)
+
+
+@pytest.mark.gpu
+def test_a_device_map_on_a_gpu_gives_the_numbers_of_the_cpu(official_folder):
+    torch.testing.assert_close(
+        scores(official_folder, Loading(device_map="auto")), scores(official_folder, Loading()), atol=1e-3, rtol=0
+    )
 
 
 # ---- settings that cannot be

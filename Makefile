@@ -1,13 +1,15 @@
 # Everything runs in .venv, made from pyproject.toml (ranges) and constraints.txt (pins).
 PYTHON ?= python3
 BIN := .venv/bin
+# Test processes; the slowest tests start two of their own, so more than this many hardly help.
+TEST_PROCESSES ?= 2
 
 .PHONY: demo test lint check mutants clean
 demo: .venv/ready
 	$(BIN)/synvita demo --run runs/demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest -q -rs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n $(TEST_PROCESSES) --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff check .

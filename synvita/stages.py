@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -13,13 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from synvita.core.progress import progress
+from synvita.core.progress import progress, tick_parent
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, only_one
 from synvita.core.set_aside import read_set_aside
 from synvita.core.store import parse_lines
 from synvita.recipes import RunConfig
 from synvita.train.config import UNTRAINED, TrainConfig
+
+FROM_STDIN = "-"  # in the place of an arm's name
+DONE = "done"  # a line that is no tick's
 
 
 def check_backends(config: RunConfig, command: str) -> None:
@@ -149,10 +153,24 @@ def all_arms(config: RunConfig) -> list[str]:
     return [UNTRAINED, *config.train.arms]
 
 
+def arms_of_a_parent(run: Path, config: RunConfig, arm: str, seed: int) -> None:
+    """What `run_arms` starts: one arm, or each arm that stands on standard input, one a line.
+
+    Each tick is a line on standard output, and so is DONE behind an arm.
+    """
+    for line in sys.stdin if arm == FROM_STDIN else [arm]:
+        name = line.strip()
+        with only_one(run, f"arm-{name}-{seed}"):
+            train_and_evaluate(run, config, name, seed, tick_parent)
+        sys.stdout.write(f"{DONE}\n")
+        sys.stdout.flush()
+
+
 def run_arms(
     run: Path, config: RunConfig, seed: int, workers: int, processes: int = 1, only: list[str] | None = None
 ) -> None:
-    """Every arm (or `only` some) in a process of its own, `workers` at a time; stops at the first failure.
+    """Every arm (or `only` some), `workers` at a time, each in a process of its own or one that has ended an arm
+    before: starting one anew takes seconds. Stops at the first failure.
 
     On a CPU each has one thread. `processes`: how many train one arm together (accelerate launch).
     """
@@ -167,38 +185,72 @@ def run_arms(
     children: list[subprocess.Popen[bytes]] = []
     cost = {name: (arm.weights != "none", arm.consistency_weight > 0) for name, arm in arms.items()}
     slowest_first = sorted(cost, key=lambda name: cost[name], reverse=True)
+    names = [arm for arm in (*slowest_first, UNTRAINED) if only is None or arm in only]
+    jobs = iter(names)  # shared by the workers
+    failed: list[str] = []
 
-    def one(arm: str) -> None:
-        if failed:
-            return
+    def start(arm: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m"]
         if processes > 1:
             launch = ["accelerate.commands.launch", "--num_processes", str(processes), "--num_machines", "1"]
             launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
             command += [*launch, "--multi_gpu", "-m"]  # on CPUs, too: its launcher for those wants MPI
         command += ["synvita.cli", "arm", "--run", str(run), "--arm", arm, "--seed", str(seed)]
-        child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+        child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         children.append(child)
-        if failed:  # interrupted between the check above and the start
+        if failed:  # interrupted between the check before and the start
             child.terminate()
-        assert child.stdout is not None
-        for line in child.stdout:  # one per unit of work
+        return child
+
+    def ask(child: subprocess.Popen[bytes], arm: str) -> bool:
+        """Let a child do an arm; whether it did."""
+        assert child.stdin is not None and child.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and so has its output
+            child.stdin.write(f"{arm}\n".encode())
+            child.stdin.flush()
+        for line in child.stdout:
             text = line.decode("utf-8", "replace").strip()
+            if text == DONE:
+                return True
             tick(f"{arm}: {text}" if text else "")
-        if child.wait() != 0:
+        return False
+
+    def end(child: subprocess.Popen[bytes], arm: str) -> None:
+        """Nothing more for this child: it leaves by itself."""
+        assert child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()
+        if child.wait() != 0 and not failed:
             failed.append(arm)
 
-    failed: list[str] = []
-    jobs = [arm for arm in (*slowest_first, UNTRAINED) if only is None or arm in only]
-    work = sum(arm_work(run, config, arm, seed) for arm in jobs)
-    with progress(f"train + evaluate {len(jobs)} arms", work) as tick, ThreadPoolExecutor(workers) as pool:
+    def work() -> None:
+        """One worker: an arm after the other while there are any."""
+        child: subprocess.Popen[bytes] | None = None
+        arm = ""
+        for arm in jobs:
+            if failed:
+                break
+            child = child or start(arm if processes > 1 else FROM_STDIN)
+            if not ask(child, arm):
+                failed.append(arm)
+            elif processes > 1:
+                end(child, arm)
+                child = None
+        if child is not None:
+            end(child, arm)
+
+    total = sum(arm_work(run, config, arm, seed) for arm in names)
+    with progress(f"train + evaluate {len(names)} arms", total) as tick, ThreadPoolExecutor(workers) as pool:
         try:
-            list(pool.map(one, jobs))
+            for worker in [pool.submit(work) for _ in range(min(workers, len(names)))]:
+                worker.result()
         except BaseException:
             failed.append("interrupted")
-            for child in children:
-                child.terminate()
             raise
+        finally:
+            if failed:
+                for child in children:
+                    child.terminate()
     if failed:
         raise ValueError(f"--run: {run}: arm {failed[0]!r} failed (see above); the others are kept, run again to go on")
 

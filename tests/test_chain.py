@@ -101,7 +101,7 @@ def test_a_demo_killed_twenty_times_ends_with_the_same_results(small_run, tmp_pa
     killed_and_resumed(small_run, tmp_path / "run", [rng.uniform(0.5, 8) for _ in range(20)])
 
 
-TWO_ARMS = ["--arms", "real_only,weighted"]
+TWO_ARMS = ["--arms", "real_only,weighted", "--workers", "1"]
 
 
 def killed_and_resumed(reference, run, moments):
@@ -145,6 +145,22 @@ def test_arms_end_soon_after_a_parent_that_was_killed_alone(tmp_path):
             return
         time.sleep(0.1)
     raise AssertionError("arms live on without their parent")
+
+
+def test_an_arm_that_fails_is_named_and_the_one_beside_it_is_kept(small_run, tmp_path, capfd):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    for part in ("adapters", "pairs"):
+        shutil.rmtree(run / part / "real_only")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("train: {arms: {broken: {weights: learned, scorers: [nobody]}}}")
+    command = ["train", "--run", str(run), "--arms", "broken,real_only", "--config", str(broken)]
+    assert main([*command, "--workers", "2"]) == 2
+    errors = capfd.readouterr().err
+    assert "arm 'broken' failed (see above); the others are kept" in errors and "nobody" in errors
+    assert not (run / "adapters" / "broken").exists() and not children_of(run)
+    for file in ("pairs/real_only/0/open.jsonl", "adapters/real_only/0/adapter_model.safetensors"):
+        assert (run / file).read_bytes() == (small_run / file).read_bytes()
 
 
 def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path):

@@ -232,7 +232,7 @@ def test_records_of_a_run_folder(finished, place, data):
             lines[at] = json.dumps(data.draw(other_values(json.loads(lines[at])))).encode() + b"\n"
             (run / name).write_bytes(b"".join(lines))
         command = data.draw(st.sampled_from(["evaluate", "report"]))
-        check([command, "--run", run, "--evaluate.draws", "50"], outside)
+        check([command, "--run", run, "--evaluate.draws", "5"], outside)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ TINY = [*SMALL, "--world.triplets", "14", "--world.test", "14", "--world.test-op
 
 
 def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
-    few = {"arms": {"off_the_shelf": "off_the_shelf", "real_only": "real_only", "uniform": "uniform"}}
+    few = {"arms": {"off_the_shelf": "off_the_shelf", "uniform": "uniform"}}
     few["objective"] = {"language-model loss on all clips": "uniform"}
     monkeypatch.setattr(study, "studies", lambda: few)
     command = ["study", "arms", "--run", str(tmp_path), *TINY]

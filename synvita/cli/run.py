@@ -126,22 +126,22 @@ def chosen_arms(given: str | None, known: list[str]) -> list[str]:
 def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
     from synvita.core.process import watch_parent
-    from synvita.core.progress import progress, tick_parent
+    from synvita.core.progress import progress
 
     config = settled(a, flags)
     known = stages.all_arms(config)
-    if a.arm not in known:
+    if a.arm not in (*known, stages.FROM_STDIN):
         raise ValueError(f"--arm: unknown arm {a.arm!r}; known: {', '.join(known)}")
     if int(os.environ.get("RANK", "0")):  # accelerate launch: the first process holds the lock and shows progress
         stages.train_and_evaluate(a.run, config, a.arm, a.seed)
         return 0
-    with stages.only_one(a.run, f"arm-{a.arm}-{a.seed}"):
-        if "SYNVITA_PARENT" in os.environ:  # started by `train` or `demo`: end with them, even if they are killed
-            watch_parent(int(os.environ["SYNVITA_PARENT"]))
-            stages.train_and_evaluate(a.run, config, a.arm, a.seed, tick_parent)
-            return 0
-        with progress(f"arm {a.arm}", stages.arm_work(a.run, config, a.arm, a.seed)) as tick:
-            stages.train_and_evaluate(a.run, config, a.arm, a.seed, tick)
+    if "SYNVITA_PARENT" in os.environ:  # started by `train` or `demo`: end with them, even if they are killed
+        watch_parent(int(os.environ["SYNVITA_PARENT"]))
+        stages.arms_of_a_parent(a.run, config, a.arm, a.seed)
+        return 0
+    total = stages.arm_work(a.run, config, a.arm, a.seed)
+    with stages.only_one(a.run, f"arm-{a.arm}-{a.seed}"), progress(f"arm {a.arm}", total) as tick:
+        stages.train_and_evaluate(a.run, config, a.arm, a.seed, tick)
     return trained_without(a.run, config, [a.arm], a.seed)
 
 

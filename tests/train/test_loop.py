@@ -114,7 +114,7 @@ LAUNCH = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["copies", "shards"])
+@pytest.mark.parametrize("kind", [pytest.param("copies", marks=pytest.mark.slow), "shards"])
 def test_two_processes_give_the_loss_curve_of_one(run, kind):
     """Each with the whole model (DDP's way), and with the decoder's layers sharded (FSDP)."""
     # 42 = 15 + 15 + 12: unequal shares, too

@@ -9,16 +9,23 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from synvita.core.artefacts import CLIPS, SCORES
 from synvita.core.progress import progress, tick_parent
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, only_one
 from synvita.core.set_aside import read_set_aside
+from synvita.core.stage import Stage
 from synvita.core.store import parse_lines
+from synvita.executors import local
+from synvita.executors.job import Outcome, Shard
 from synvita.recipes import RunConfig
 from synvita.train.config import UNTRAINED, TrainConfig
 
@@ -84,31 +91,113 @@ def make_triplets(run: Path, config: RunConfig) -> None:
         build(run, config.world, tick)
 
 
-def make_clips(run: Path, config: RunConfig) -> dict[str, int]:
-    """The clips that are missing, also those that an earlier call set aside."""
-    from synvita.generate.clips import generate
+@dataclass(frozen=True)
+class How:
+    """How a stage's items are worked on: by which executor, with how many workers, which part."""
 
-    triplets = need(run, "triplets.jsonl", "triplets make")
-    aside = {row["stage"] for row in read_set_aside(run)}
-    if (run / "clip_of_triplet.jsonl").exists() and "generate" not in aside:
-        return {}
-    total = sum(fields.get("split") == "train" for _, fields in parse_lines(triplets))
-    with only_one(run, "generate"), progress("generate: synthetic clips", total) as tick:
-        return generate(run, config.generate, tick)
+    executor: str = "local"
+    workers: int = 1
+    shard: Shard | None = None
+    address: str | None = None
+
+    def run(self, stage: Stage, run: Path) -> Outcome:
+        if self.executor == "ray":
+            from synvita.executors import ray
+
+            return ray.run(stage, run, self.workers, self.address)
+        return local.run(stage, run, self.workers, self.shard)
 
 
-def make_weights(run: Path, config: RunConfig) -> dict[str, int]:
+def make_clips(run: Path, config: RunConfig, how: How = How()) -> dict[str, int]:
+    """The clips that are missing, also those that an earlier call set aside; which triplets they belong to."""
+    from synvita.generate.clips import MakeClips, link
+
+    need(run, "triplets.jsonl", "triplets make")
+    stage = MakeClips(config.generate)
+    done = how.run(stage, run)
+    if how.shard is None:
+        link(run, stage)
+    return counts(done, "clips")
+
+
+def make_weights(run: Path, config: RunConfig, how: How = How()) -> dict[str, int]:
     """The scores that are missing, also of clips that an earlier call set aside; the weights from all scores."""
-    from synvita.weigh.stage import score, weigh
+    from synvita.weigh.stage import ScoreClips, weigh
 
-    need(run, "clips.jsonl", "generate")
-    # A clip may serve several triplets.
-    clips = {fields.get("clip_id") for _, fields in parse_lines(need(run, "clip_of_triplet.jsonl", "generate"))}
-    total = len(clips) * len(config.weigh.every)
+    need(run, "clip_of_triplet.jsonl", "generate")
+    done = [how.run(ScoreClips(config.weigh, name), run) for name in config.weigh.every]
+    if how.shard is not None:
+        return counts(Outcome(*(sum(column) for column in zip(*map(astuple, done), strict=True))), "clips scored")
     with only_one(run, "weigh"):
-        with progress("weigh: scoring clips", total) as tick:
-            score(run, config.weigh, tick)
         return weigh(run, config.weigh)
+
+
+def counts(done: Outcome, what: str) -> dict[str, int]:
+    """An outcome as the command says it."""
+    found = {
+        what: done.made + done.kept + done.set_aside,
+        "made": done.made,
+        "kept": done.kept,
+        "set_aside": done.set_aside,
+    }
+    return found | ({"of_other_shards": done.left} if done.left else {})
+
+
+def status(run: Path, config: RunConfig) -> str:
+    """A line per stage and part: items there, missing, set aside; then which arms are trained and asked."""
+    from synvita.executors.job import state
+    from synvita.generate.clips import MakeClips
+    from synvita.weigh.stage import ScoreClips
+
+    triplets = count_lines(run / "triplets.jsonl") if (run / "triplets.jsonl").exists() else 0
+    lines = [f"{'triplets':<32} {triplets} there"]
+    every: list[Callable[[], Stage]] = [lambda: MakeClips(config.generate)]
+    if triplets and (run / "clip_of_triplet.jsonl").exists():
+        every += [partial(ScoreClips, config.weigh, name) for name in config.weigh.every]
+    for make in every if triplets else []:
+        stage = make()
+        lines.append(f"{stage.folder:<32} {state(stage, run)}")
+    others = sorted(p.parent.relative_to(run).as_posix() for part in (CLIPS, SCORES) for p in run.glob(part))
+    shown = {line.split()[0] for line in lines}
+    lines += [f"{name:<32} there, of no name in the configuration" for name in others if name not in shown]
+    seed = str(config.train.seed)
+    for arm in all_arms(config):
+        asked = len(list((run / "pairs" / arm / seed).glob("*.jsonl")))
+        trained = arm == UNTRAINED or (run / "adapters" / arm / seed / "arm.json").exists()
+        begun = (run / "checkpoints" / arm / seed).exists()
+        state_of = "trained" if trained else "begun" if begun else "missing"
+        lines.append(f"{'arm ' + arm:<32} {state_of}, {asked} tasks asked")
+    aside = read_set_aside(run)
+    lines += [f"set aside by {stage}: {n}" for stage, n in Counter(row["stage"] for row in aside).items()]
+    return "\n".join(lines)
+
+
+def merge_shards(run: Path, config: RunConfig) -> dict[str, Outcome]:
+    """Folder -> what its shards had, of every stage whose shards wait; then what is made from all of them.
+
+    Raises:
+        ValueError: a shard is missing or has not ended; no shards wait.
+    """
+    from synvita.executors.job import merge
+    from synvita.generate.clips import MakeClips, link
+    from synvita.weigh.stage import ScoreClips, weigh
+
+    clips = MakeClips(config.generate)
+    scores = [ScoreClips(config.weigh, name) for name in config.weigh.every]
+    every: list[Stage] = [clips, *scores]
+    merged: dict[str, Outcome] = {}
+    for stage in every:
+        done = merge(stage, run)
+        if done is not None:
+            merged[stage.folder] = done
+    if not merged:
+        raise ValueError(f"--run: no shards wait in {run}; make some with: {again('generate', run)} --shard 1/8")
+    if clips.folder in merged:
+        link(run, clips)
+    if any(stage.folder in merged for stage in scores):
+        with only_one(run, "weigh"):
+            weigh(run, config.weigh)
+    return merged
 
 
 def arm_work(run: Path, config: RunConfig, arm: str, seed: int) -> int:
@@ -257,15 +346,15 @@ def run_arms(
 
 def fill_cache(run: Path, config: RunConfig) -> None:
     """Visual features of all videos once, before arms in parallel would each compute them."""
-    from synvita.core.records import Clip, Item, Triplet
+    from synvita.core.artefacts import read_clips
+    from synvita.core.records import Item, Triplet
     from synvita.core.store import read_records
     from synvita.evaluate.tasks import tasks
     from synvita.videollm.models import load_model
     from synvita.videollm.visual import VisualStore
 
     videos = [t.video for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
-    if (run / "clips.jsonl").exists():
-        videos += [c.file for c in read_records(run / "clips.jsonl", Clip)]
+    videos += [clip.file for clip in read_clips(run).values()]
     if (run / "items.jsonl").exists():
         for item in read_records(run / "items.jsonl", Item):
             videos += [item.video, *(video for video, _ in item.clips)]

@@ -15,7 +15,8 @@ import yaml
 from small import SMALL
 
 from synvita.cli import main
-from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet, clip_id
+from synvita.core.artefacts import read_clips, read_scores
+from synvita.core.records import ClipWeight, Triplet, clip_id
 from synvita.core.store import parse_lines, read_records
 from synvita.evaluate import metrics
 from synvita.recipes import MINI_ARMS
@@ -23,8 +24,8 @@ from synvita.recipes import MINI_ARMS
 
 def test_the_run_folder_has_the_promised_records(small_run):
     triplets = read_records(small_run / "triplets.jsonl", Triplet)
-    clips = read_records(small_run / "clips.jsonl", Clip)
-    scores = read_records(small_run / "scores.jsonl", ScoredClip)
+    clips = list(read_clips(small_run).values())
+    scores = read_scores(small_run)
     weights = read_records(small_run / "weights.jsonl", ClipWeight)
     assert sum(t.split == "train" for t in triplets) == 42
     for clip in clips:
@@ -114,7 +115,13 @@ def killed_and_resumed(reference, run, moments):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0, f"killed after {moments} s"
-    for file in ("weights.jsonl", "clips.jsonl", "pairs/weighted/0/open.jsonl", "pairs/real_only/0/qa.jsonl"):
+    for file in (
+        "weights.jsonl",
+        "clips/world_simulator/clips.jsonl",
+        "scores/llava/scores.jsonl",
+        "pairs/weighted/0/open.jsonl",
+        "pairs/real_only/0/qa.jsonl",
+    ):
         assert (run / file).read_bytes() == (reference / file).read_bytes(), f"{file} after kills at {moments} s"
     ours, theirs = (json.loads((folder / "results.json").read_text()) for folder in (run, reference))
     for part in ("weights", "score_differences"):
@@ -215,7 +222,7 @@ def test_an_unknown_arm_lists_the_known_ones(small_run, capsys):
 def test_a_weight_outside_0_1_is_named_by_file_and_line(small_run, tmp_path, capsys, weight):
     run = tmp_path / "run"
     run.mkdir()
-    for name in ("config.yaml", "triplets.jsonl", "clips.jsonl", "weights.jsonl"):
+    for name in ("config.yaml", "triplets.jsonl", "weights.jsonl"):
         shutil.copy(small_run / name, run / name)
     lines = (run / "weights.jsonl").read_text().splitlines(keepends=True)
     fields = json.loads(lines[2])

@@ -192,9 +192,10 @@ def test_configurations(place, begun, data):
             check(["report", "--run", run, "--config", Path(folder) / "own.yaml"], outside)
 
 
-RECORDS = ["triplets.jsonl", "clips.jsonl", "clip_of_triplet.jsonl", "scores.jsonl", "weights.jsonl", "results.json",
-           "benchmarks/qa.jsonl", "benchmarks/retrieval_events.jsonl", "pairs/synvita/0/open.jsonl",
-           "pairs/uniform/0/qa.jsonl", "adapters/synvita/0/arm.json", "pairs/synvita/0/model.json"]  # fmt: skip
+RECORDS = ["triplets.jsonl", "clips/world_simulator/clips.jsonl", "clip_of_triplet.jsonl", "scores/llava/scores.jsonl",
+           "weights.jsonl", "results.json", "benchmarks/qa.jsonl", "benchmarks/retrieval_events.jsonl",
+           "pairs/synvita/0/open.jsonl", "pairs/uniform/0/qa.jsonl", "adapters/synvita/0/arm.json",
+           "pairs/synvita/0/model.json"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -206,9 +207,9 @@ def finished(small_run, place):
     def left_out(folder, names):
         parts = Path(folder).relative_to(small_run).parts
         if not parts:
-            return [n for n in names if n in ("cache", "real", "clips", "report")]
+            return [n for n in names if n in ("cache", "real", "report")]
         return [n for n in names if parts in (("pairs",), ("adapters",)) and n not in kept] + [
-            n for n in names if n.endswith(".safetensors")
+            n for n in names if n.endswith((".safetensors", ".mp4"))
         ]
 
     shutil.copytree(small_run, run, ignore=left_out)

@@ -7,7 +7,8 @@ import pytest
 from small import SMALL
 
 from synvita.cli import main
-from synvita.core.records import Clip, ClipWeight
+from synvita.core.artefacts import read_clips
+from synvita.core.records import ClipWeight
 from synvita.core.store import read_records
 from synvita.core.video import read_frames, write_video
 
@@ -61,7 +62,7 @@ def test_a_generator_and_a_scorer_of_ones_own_are_used_by_name(tmp_path, own_mod
                "--weigh.scorers", "[own_parts:Length]"]  # fmt: skip
     assert main(["triplets", "make", "--run", str(run), *options]) == 0
     assert main(["generate", "--run", str(run), *options]) == 3
-    clips = read_records(run / "clips.jsonl", Clip)
+    clips = list(read_clips(run).values())
     assert clips and {c.generator for c in clips} == {"painter"} and {c.revision for c in clips} == {"7"}
     frames = read_frames(run / clips[0].file, range(4))
     assert np.abs(frames.astype(int) - len(clips[0].caption) % 200).max() <= 3

@@ -18,7 +18,12 @@ DOCUMENTED = {
 
 @pytest.mark.parametrize(
     ("file", "kind"),
-    [("triplets.jsonl", Triplet), ("clips.jsonl", Clip), ("scores.jsonl", ScoredClip), ("weights.jsonl", ClipWeight)],
+    [
+        ("triplets.jsonl", Triplet),
+        ("clips/<generator>/clips.jsonl", Clip),
+        ("scores/<scorer>/scores.jsonl", ScoredClip),
+        ("weights.jsonl", ClipWeight),
+    ],
 )
 def test_the_documented_fields_are_those_of_the_record(file, kind):
     assert DOCUMENTED[file] == [f.name for f in dataclasses.fields(kind)]

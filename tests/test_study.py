@@ -1,6 +1,7 @@
 """Studies over seeds: resumable, re-drawn per seed, and rendered the same from the same results."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_pat
     assert main([*command, "--seeds", "2"]) == 0
     assert (tmp_path / "seed-0" / "figures" / "uniform.json").stat().st_mtime_ns == first  # kept
     triplets = [(tmp_path / f"seed-{s}" / "triplets.jsonl").read_text() for s in (0, 1)]
-    clips = [(tmp_path / f"seed-{s}" / "clips.jsonl").read_text() for s in (0, 1)]
+    clips = [(tmp_path / f"seed-{s}" / "clips/world_simulator/clips.jsonl").read_text() for s in (0, 1)]
     assert triplets[0] != triplets[1] and clips[0] != clips[1]
     results = json.loads((tmp_path / "results.json").read_text())
     assert {arm: sorted(seeds) for arm, seeds in results["arms"].items()} == {arm: ["0", "1"] for arm in few["arms"]}
@@ -54,7 +55,9 @@ def test_with_the_truth_all_criteria_but_uniform_are_one(small_run, tmp_path):
     from synvita.core.store import read_records
     from synvita.weigh.stage import WeighConfig, weigh
 
-    for name in ("triplets.jsonl", "clips.jsonl", "clip_of_triplet.jsonl", "scores.jsonl"):
+    for name in ("clips", "scores"):
+        shutil.copytree(small_run / name, tmp_path / name)
+    for name in ("triplets.jsonl", "clip_of_triplet.jsonl"):
         (tmp_path / name).write_bytes((small_run / name).read_bytes())
     weigh(tmp_path, WeighConfig(criteria=study.TABLE_4))
     rows = [r for r in read_records(tmp_path / "weights.jsonl", ClipWeight) if r.scorers == ["world_truth"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,19 +85,59 @@ def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
     if a.clips is not None:
         from synvita.generate.existing import take_clips
 
-        counts = take_clips(stages.need(a.run, "triplets.jsonl", "triplets import").parent, a.clips)
-    else:
-        counts = stages.make_clips(a.run, config)
-    say("generate: " + (", ".join(f"{v} {k}" for k, v in counts.items()) or "all clips are there"))
-    return left_out(a.run, "generate")
+        say_counts("generate", take_clips(stages.need(a.run, "triplets.jsonl", "triplets import").parent, a.clips))
+        return left_out(a.run, "generate")
+    generators = [config.generate.generator] if a.generators is None else chosen(a.generators, "--generators")
+    for name in generators:
+        one = replace(config, generate=replace(config.generate, generator=name))
+        say_counts("generate" if len(generators) == 1 else f"generate: {name}", stages.make_clips(a.run, one, how(a)))
+    return left_out(a.run, "generate") if a.shard is None else 0
 
 
 def run_weigh(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
 
-    counts = stages.make_weights(a.run, settled(a, flags))
-    say("weigh: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
-    return left_out(a.run, "weigh")
+    say_counts("weigh", stages.make_weights(a.run, settled(a, flags), how(a)))
+    return left_out(a.run, "weigh") if a.shard is None else 0
+
+
+def how(a: argparse.Namespace) -> Any:
+    """What the flags say about how the work is done. ValueError: flags that exclude each other."""
+    from synvita import stages
+
+    if a.executor != "ray" and a.address is not None:
+        raise ValueError("--address: is of a Ray cluster; give --executor ray, too")
+    if a.executor == "ray" and a.shard is not None:
+        raise ValueError("--shard: is for batch systems without an engine; leave it or --executor ray out")
+    shard = None if a.shard is None else stages.Shard.parse(a.shard)
+    return stages.How(a.executor, a.workers, shard, a.address)
+
+
+def run_merge(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    for folder, done in stages.merge_shards(a.run, settled(a, flags)).items():
+        say(f"merge: {folder}: {done.made} from the shards, {done.kept} kept, {done.set_aside} set aside")
+    return left_out(a.run)
+
+
+def run_status(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+
+    say(stages.status(a.run, settled(a, flags)))
+    return 0
+
+
+def say_counts(what: str, counts: dict[str, int]) -> None:
+    say(f"{what}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
+
+
+def chosen(given: str, knob: str) -> list[str]:
+    """The names of a list `a,b`, each once. ValueError: none."""
+    names = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    if not names:
+        raise ValueError(f"{knob}: none given; give names like a,b")
+    return names
 
 
 def run_train(a: argparse.Namespace, flags: list[str]) -> int:

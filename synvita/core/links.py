@@ -6,9 +6,12 @@ from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
-from synvita.core.records import require_text
+from synvita.core.artefacts import read_clips
+from synvita.core.records import Triplet, require_text
 from synvita.core.run_folder import again
-from synvita.core.store import read_records
+from synvita.core.store import read_records, write_records
+
+LINKS = "clip_of_triplet.jsonl"
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,33 @@ def clip_links(run: Path, clips: Container[str] | None = None) -> dict[str, list
     Args:
         clips: the ids there are; a link to another one is refused.
     """
-    path = run / "clip_of_triplet.jsonl"
+    path = run / LINKS
     links: dict[str, list[str]] = {}
     for link in read_records(path, ClipOfTriplet, ("triplet_id", "clip_id")):
         if clips is not None and link.clip_id not in clips:
-            text = f"triplet {link.triplet_id!r}: its clip {link.clip_id!r} is not in clips.jsonl"
+            text = f"triplet {link.triplet_id!r}: its clip {link.clip_id!r} is not among the clips"
             raise ValueError(f"{path}: {text}; once more: {again('generate', run)}")
         links.setdefault(link.triplet_id, []).append(link.clip_id)
     return links
+
+
+def write_links(run: Path, of_generator: dict[str, dict[str, list[str]]]) -> None:
+    """Put generators' links in the place of the ones they had; those of others stay.
+
+    Args:
+        of_generator: generator -> triplet id -> its clips.
+    The lines stand in the order of the triplets, and a triplet's by generator, so equal runs give equal bytes.
+    """
+    made_by = {name: clip.generator for name, clip in read_clips(run).items()}
+    found: dict[str, dict[str, list[str]]] = {}
+    for triplet, clips in (clip_links(run) if (run / LINKS).exists() else {}).items():
+        for name in clips:
+            generator = made_by.get(name)
+            if generator is not None and generator not in of_generator:
+                found.setdefault(triplet, {}).setdefault(generator, []).append(name)
+    for generator, links in of_generator.items():
+        for triplet, clips in links.items():
+            found.setdefault(triplet, {})[generator] = clips
+    order = [t.id for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.id in found]
+    rows = [ClipOfTriplet(t, name) for t in order for _, clips in sorted(found[t].items()) for name in clips]
+    write_records(run / LINKS, rows)

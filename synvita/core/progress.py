@@ -14,8 +14,8 @@ def tick_parent(text: str = "") -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
-    """A progress bar with an ETA on a terminal; elsewhere one line at the end.
+def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
+    """A progress bar with an ETA on a terminal; elsewhere one line at the end. `done`: of an earlier call.
 
     Call the result once per item, if you like with a few words on how it goes, which stand behind the bar.
     """
@@ -40,7 +40,7 @@ def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
         TextColumn("{task.fields[said]}"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(what, total=total, said="")
+        task = bar.add_task(what, total=total, completed=done, said="")
 
         def tick(said: str = "") -> None:
             bar.advance(task)
@@ -51,5 +51,5 @@ def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
             yield tick
             bar.update(task, said="")
         except ValueError:
-            bar.live.transient = bar.tasks[0].completed == 0  # nothing was done: the error's line says it all
+            bar.live.transient = bar.tasks[0].completed == done  # nothing was done: the error's line says it all
             raise

@@ -18,11 +18,12 @@ from synvita.core.reading import read_yaml
 from synvita.core.settings import dotted
 from synvita.core.store import write_atomic
 
-# What a stage has made; until then its settings may still change.
+# What depends on a part of the settings; until it is there they may still change. Clips and scores carry their own
+# stamps, so others may be added beside them, but not under arms that were trained on them.
 MADE = {
     "world": ("triplets.jsonl",),
-    "generate": ("clips.jsonl",),
-    "weigh": ("scores.jsonl", "weights.jsonl"),
+    "generate": ("adapters", "checkpoints", "pairs"),
+    "weigh": ("adapters", "checkpoints", "pairs"),
     "train": ("adapters", "checkpoints", "pairs"),
     "evaluate": ("pairs",),
 }

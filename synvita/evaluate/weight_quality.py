@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from synvita.core.artefacts import SCORES, read_scores
 from synvita.core.links import clip_links
-from synvita.core.records import ClipWeight, Misalignment, ScoredClip, Triplet
+from synvita.core.records import ClipWeight, Misalignment, Triplet
 from synvita.core.store import read_records
 from synvita.evaluate import intervals, metrics
 
@@ -79,11 +80,11 @@ def score_differences(run: Path) -> dict[str, Any]:
 
     A clip that a scorer of the ensemble has not scored with both captions has no f-bar and is left out.
     """
-    if not (run / "scores.jsonl").exists() or not (run / "weights.jsonl").exists():
+    if not (run / "weights.jsonl").exists() or not any(run.glob(SCORES)):
         return {}
     members = ensemble(read_weights(run))
     links = clip_links(run)
-    rows = read_records(run / "scores.jsonl", ScoredClip, ("clip_id", "caption", "scorer"))
+    rows = read_scores(run)
     scores = {(r.clip_id, r.caption, r.scorer): r.score for r in rows}
     values: dict[str, list[float]] = {str(kind): [] for kind in Misalignment}
     for t in read_records(run / "triplets.jsonl", Triplet, ("id",)):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synvita.core.backends import load_backend
+from synvita.core.links import write_links
 from synvita.core.names import check_name
 from synvita.core.provenance import seed_of
 from synvita.core.records import Clip, Triplet, clip_id, require_whole
-from synvita.core.set_aside import set_aside
-from synvita.core.store import Appender, read_records, write_records
+from synvita.core.stage import Resources, SetAside
+from synvita.core.store import read_records
 from synvita.core.video import write_video
 
 GENERATORS = {"world_simulator": "synvita.generate.world_simulator:WorldSimulator"}
@@ -68,38 +69,64 @@ def plan(triplets: list[Triplet], generator: Any, seed: int) -> dict[str, Clip]:
     return needed
 
 
-def generate(run: Path, config: GenerateConfig, tick: Callable[[], None] = lambda: None) -> dict[str, int]:
-    """Make the clips of all training triplets; `clips.jsonl` gets a clip's record after its file is complete.
+class MakeClips:
+    """The stage (`core.stage.Stage`) of one generator: a clip for each training triplet's negative caption."""
 
-    Also writes `clip_of_triplet.jsonl` {triplet_id, clip_id}: which clip belongs to which triplet.
-    Returns counts {"clips", "made", "kept", "set_aside"}; captions the generator refuses are set aside by name, and
-    tried again by the next call.
-    """
-    triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
-    generator = load_generator(config.generator)
-    needed = plan(triplets, generator, config.seed)
-    path = run / "clips.jsonl"
-    done = {clip.clip_id for clip in read_records(path, Clip, ("clip_id",))} if path.exists() else set()
-    counts = {"clips": len({c.clip_id for c in needed.values()}), "made": 0, "kept": 0}
-    aside: dict[str, str] = {}
-    with Appender(path) as records:
-        for clip in needed.values():
-            tick()
-            if clip.clip_id in done and (run / clip.file).exists():
-                counts["kept"] += 1
-                continue
-            try:
-                frames = generator.generate(clip.caption, clip.settings, clip.seed)
-            except ValueError as error:
-                aside[clip.clip_id] = str(error)
-                continue
-            write_video(run / clip.file, frames, generator.fps, generator.upscale)
-            if clip.clip_id not in done:
-                records.append(clip)
-            done.add(clip.clip_id)
-            counts["made"] += 1
-    set_aside(run, "generate", aside)
-    made = {c.clip_id for c in read_records(path, Clip)}
-    links = [{"triplet_id": t, "clip_id": c.clip_id} for t, c in needed.items() if c.clip_id in made]
-    write_records(run / "clip_of_triplet.jsonl", links)
-    return counts | {"set_aside": len(aside)}
+    command, what, file = "generate", "generate: synthetic clips", "clips.jsonl"
+    key_field = "clip_id"
+    unique: tuple[str, ...] = ("clip_id",)
+
+    def __init__(self, config: GenerateConfig):
+        self.config = config
+        self.generator = load_generator(config.generator)
+        name, revision = self.generator.name, self.generator.revision
+        self.folder = f"clips/{name}"
+        self.stamp = {"generator": name, "revision": revision, "seed": config.seed, "fps": self.generator.fps}
+        self.stamp["upscale"] = self.generator.upscale
+        self.batch = getattr(self.generator, "batch", 1)
+        self.resources = Resources()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to a worker: the settings."""
+        return vars(self) | {"generator": None}
+
+    def needed(self, run: Path) -> dict[str, Clip]:
+        """Training triplet -> its clip."""
+        triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
+        return plan(triplets, self.generator, self.config.seed)
+
+    def items(self, run: Path) -> list[Clip]:
+        return list({clip.clip_id: clip for clip in self.needed(run).values()}.values())
+
+    def key(self, item: Clip) -> str:
+        return item.clip_id
+
+    def is_done(self, run: Path, item: Clip, records: Sequence[dict[str, Any]]) -> bool:
+        """A clip whose file is gone or empty is made again."""
+        path = run / item.file
+        return bool(records) and path.is_file() and path.stat().st_size > 0
+
+    def setup(self) -> None:
+        self.generator = self.generator or load_generator(self.config.generator)
+
+    def work(self, run: Path, batch: Sequence[Clip]) -> list[list[Clip] | SetAside]:
+        return [self.made(run, clip) for clip in batch]
+
+    def made(self, run: Path, clip: Clip) -> list[Clip] | SetAside:
+        """A caption that the generator refuses is set aside with its reason."""
+        try:
+            frames = self.generator.generate(clip.caption, clip.settings, clip.seed)
+        except ValueError as error:
+            return SetAside(str(error))
+        write_video(run / clip.file, frames, self.generator.fps, self.generator.upscale)
+        return [clip]
+
+    def close(self) -> None: ...
+
+
+def link(run: Path, stage: MakeClips) -> int:
+    """Write which clips of this generator belong to which triplets, beside those of the others; how many clips."""
+    there = {c.clip_id for c in read_records(run / stage.folder / stage.file, Clip, ("clip_id",))}
+    links = {triplet: [c.clip_id] for triplet, c in stage.needed(run).items() if c.clip_id in there}
+    write_links(run, {stage.generator.name: links})
+    return len(there)

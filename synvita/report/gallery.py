@@ -7,7 +7,8 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from synvita.core.records import Clip, ClipWeight, Misalignment, ScoredClip, Triplet
+from synvita.core import artefacts
+from synvita.core.records import ClipWeight, Misalignment, Triplet
 from synvita.core.store import read_records
 from synvita.report.embedded import Album, Video
 
@@ -102,7 +103,7 @@ def kinds_in(kinds: dict[str, Misalignment | None]) -> list[Misalignment | None]
 
 def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | None:
     """The chosen clips with all that the run knows about them; None where clips were not weighed."""
-    if not (run / "weights.jsonl").exists() or not (run / "clips.jsonl").exists():
+    if not (run / "weights.jsonl").exists() or not artefacts.has_clips(run):
         return None
     rows = read_records(run / "weights.jsonl", ClipWeight, ("triplet_id", "clip_id", "criterion", "scorers"))
     criteria = [row.criterion for row in rows]
@@ -111,7 +112,7 @@ def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | N
     ensemble = next((r.scorers for r in rows if r.scorers != [ORACLE]), None)
     learned = {(r.triplet_id, r.clip_id): r.weight for r in rows if r.scorers == ensemble and r.triplet_id in by_id}
     truth = {(r.triplet_id, r.clip_id): r.weight > 0.5 for r in rows if r.scorers == [ORACLE]}
-    clips = {clip.clip_id: clip for clip in read_records(run / "clips.jsonl", Clip, ("clip_id",))}
+    clips = artefacts.read_clips(run)
     chosen = choose(learned, {t.id: t.misalignment for t in triplets}, number)
     scores = read_scores(run, {clip for _, clip in chosen})
     over_zero = [weight for weight in learned.values() if weight > 0]
@@ -128,7 +129,7 @@ def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | N
                 generator=clip.generator if clip else UNKNOWN,
                 misalignment=kind_name(triplet.misalignment),
                 real=album.embed(triplet.video),
-                synthetic=album.embed(clip.file) if clip else Video(pair[1], "", "no such clip in clips.jsonl"),
+                synthetic=album.embed(clip.file) if clip else Video(pair[1], "", "no such clip"),
                 caption=marked_words(real, own),
                 negative_caption=marked_words(own, real),
                 scores=[(s, scores.get((pair[1], s, own)), scores.get((pair[1], s, real))) for s in scorers],
@@ -142,6 +143,5 @@ def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | N
 
 def read_scores(run: Path, clips: set[str]) -> dict[tuple[str, str, str], float]:
     """{(clip, scorer, caption): score} of these clips, without the oracle's."""
-    path = run / "scores.jsonl"
-    rows = read_records(path, ScoredClip, ("clip_id", "caption", "scorer")) if path.exists() else []
+    rows = artefacts.read_scores(run)
     return {(r.clip_id, r.scorer, r.caption): r.score for r in rows if r.clip_id in clips and r.scorer != ORACLE}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from synvita.core.artefacts import SCORES
 from synvita.report.pairs import settings_of
 
 
@@ -19,7 +20,7 @@ def tiny_models(run: Path, asked: bool) -> list[str]:
         return []
     train, weigh = (part(config, name) for name in ("train", "weigh"))
     names = [train.get("model")] if asked else []
-    if (run / "scores.jsonl").exists():
+    if any(run.glob(SCORES)):
         given = [value for key in ("scorers", "also") if isinstance(value := weigh.get(key), list)]
         scorers = [str(name) for listed in given for name in listed]
         names += [part(weigh, "models").get(one) for name in scorers for one in name.split("+")]

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synvita.core.records import Clip, ClipWeight, Item, Triplet
+from synvita.core.artefacts import read_clips
+from synvita.core.records import ClipWeight, Item, Triplet
 from synvita.core.run_folder import again
 from synvita.core.store import read_records
 from synvita.train.config import Arm
@@ -136,19 +137,19 @@ def join(run: Path, arm: Arm, grouping: str = "triplet", explanations: bool = Fa
     """The examples of an arm, in the order of the triplets.
 
     Raises:
-        ValueError: a weight names a clip that `clips.jsonl` lacks; no training triplets.
+        ValueError: a weight names a clip that is not there; no training triplets.
     """
     triplets = [t for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
     alone = read_records(run / "items.jsonl", Item) if (run / "items.jsonl").exists() else []
     if not triplets and not alone:
         raise ValueError(f"{run / 'triplets.jsonl'}: no triplets of split 'train' to train on")
     rows, weights_from = weights_for(run, arm) if triplets else ([], "the table's own")
-    files = {c.clip_id: c for c in read_records(run / "clips.jsonl", Clip)} if rows else {}
+    files = read_clips(run) if rows else {}
     by_triplet: dict[str, list[ClipWeight]] = {}
     for row in rows:
         if row.clip_id not in files:
             where = run / "weights.jsonl"
-            raise ValueError(f"{where}: triplet {row.triplet_id}: clip {row.clip_id} is not in clips.jsonl")
+            raise ValueError(f"{where}: triplet {row.triplet_id}: clip {row.clip_id} is not among the clips")
         if not arm.generators or files[row.clip_id].generator in arm.generators:
             by_triplet.setdefault(row.triplet_id, []).append(row)
     items: list[Item] = []

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synvita.core.artefacts import read_clips, read_scores, scores_file
 from synvita.core.backends import load_backend
 from synvita.core.decoder import Decoder, check_timeout
 from synvita.core.links import clip_links
 from synvita.core.names import folder_name
 from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet, require_whole
 from synvita.core.run_folder import again
-from synvita.core.set_aside import read_set_aside, set_aside
-from synvita.core.store import Appender, read_records, write_records
+from synvita.core.set_aside import read_set_aside
+from synvita.core.stage import Resources, SetAside
+from synvita.core.store import read_records, write_records
 from synvita.core.video import VideoError
 from synvita.weigh.weights import criterion
 
-SCORERS = {"llava": "synvita.weigh.llava:Llava", "video_llm": "synvita.weigh.video_llm:VideoLLMScorer"}
-ORACLES = ("world_truth",)
+SCORERS = {
+    "llava": "synvita.weigh.llava:Llava",
+    "video_llm": "synvita.weigh.video_llm:VideoLLMScorer",
+    "world_truth": "synvita.weigh.world_truth:WorldTruth",
+}
+ORACLES = ("world_truth",)  # they need no checkpoint
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ class WeighConfig:
     @property
     def every(self) -> list[str]:
         """All scorers that are needed, each once."""
-        return list(dict.fromkeys((*self.scorers, *(name for some in self.also for name in some.split("+")))))
+        oracles = ORACLES if self.oracle else ()
+        return list(dict.fromkeys((*self.scorers, *(n for some in self.also for n in some.split("+")), *oracles)))
 
     def __post_init__(self) -> None:
         if not self.scorers:
@@ -57,7 +64,7 @@ class WeighConfig:
         for name in self.every:
             if name not in SCORERS and ":" not in name:
                 raise ValueError(f"--weigh.scorers: unknown scorer {name!r}; known: {', '.join(SCORERS)}")
-            if name in SCORERS and name not in self.models:
+            if name in SCORERS and name not in self.models and name not in ORACLES:
                 raise ValueError(f"--weigh.models: no checkpoint for scorer {name!r}")
         short = [folder_name(name, "--weigh.scorers") for name in self.every]
         twice = next((name for name in short if short.count(name) > 1), None)
@@ -76,11 +83,6 @@ def wanted(triplets: list[Triplet], links: dict[str, list[str]]) -> dict[str, li
         for clip in links.get(triplet.id, []):
             captions.setdefault(clip, {}).update({triplet.negative_caption: None, triplet.caption: None})
     return {clip: list(texts) for clip, texts in captions.items()}
-
-
-def read_scores(path: Path) -> list[ScoredClip]:
-    """A score that is there twice would count double: refused by file:line."""
-    return read_records(path, ScoredClip, ("clip_id", "caption", "scorer"))
 
 
 def checked(values: Any, captions: list[str], scorer: str, clip: str) -> list[float]:
@@ -104,62 +106,92 @@ def load_scorer(name: str, models: dict[str, str]) -> Any:
         scorer = made(models[name]) if name in models else made()
     except TypeError as error:
         raise ValueError(f"--weigh.scorers: {name} cannot be made: {error}") from error
-    if not callable(getattr(scorer, "score", None)):
+    if not callable(getattr(scorer, "score", None)) and not callable(getattr(scorer, "score_clip", None)):
         raise ValueError(f"--weigh.scorers: {name} has no score(frames, captions); see the README")
     return scorer
 
 
-def score(run: Path, config: WeighConfig, tick: Callable[[], None] = lambda: None) -> int:
-    """Fill `scores.jsonl`, skipping what is there; returns how many clips could not be read (set aside by name).
+@dataclass(frozen=True)
+class Asked:
+    """An item of scoring: a clip with all the captions it must be scored with. They stay together, because the last
+    digit of a score may depend on what shares a batch."""
 
-    A clip that an earlier call set aside lacks its scores, so it is tried again.
-    """
-    triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
-    clips = {clip.clip_id: clip for clip in read_records(run / "clips.jsonl", Clip, ("clip_id",))}
-    path = run / "scores.jsonl"
-    aside: dict[str, str] = {}
-    known = {(s.clip_id, s.caption, s.scorer) for s in read_scores(path)} if path.exists() else set()
-    todo = wanted(triplets, clip_links(run, clips))
-    with Appender(path) as out, Decoder(config.decode_timeout) as decoder:
-        for name in config.every:
-            scorer: Any = None
-            for clip_id, texts in todo.items():
-                tick()
-                missing = [text for text in texts if (clip_id, text, name) not in known]
-                if not missing:
-                    continue
-                scorer = scorer or load_scorer(name, config.models)  # not where all scores are there
-                try:
-                    video, policy = run / clips[clip_id].file, getattr(scorer, "policy", None)
-                    frames = decoder.video(video, policy) if policy else decoder.sample(video, config.frames)
-                except VideoError as error:
-                    aside[clip_id] = str(error)
-                    continue
-                # All texts together even if a kill left some: the last digit depends on what shares a batch.
-                for text, value in zip(texts, checked(scorer.score(frames, texts), texts, name, clip_id), strict=True):
-                    if text in missing:
-                        out.append(ScoredClip(clip_id, text, name, config.frames, round(value, 7)))
-        if config.oracle:
-            from synvita.world.simulator import world_truth
+    clip: Clip
+    captions: list[str]
 
-            for clip_id, texts in todo.items():
-                for text in texts:
-                    if (clip_id, text, "world_truth") not in known:
-                        out.append(ScoredClip(clip_id, text, "world_truth", 0, world_truth(clips[clip_id], text)))
-    set_aside(run, "weigh", aside)
-    return len(aside)
+
+class ScoreClips:
+    """The stage (`core.stage.Stage`) of one scorer: every clip with its own caption and those it stands against."""
+
+    command, file, key_field = "weigh", "scores.jsonl", "clip_id"
+    unique: tuple[str, ...] = ("clip_id", "caption")
+
+    def __init__(self, config: WeighConfig, scorer: str):
+        self.config, self.scorer = config, scorer
+        self.what = f"weigh: scores of {folder_name(scorer, '--weigh.scorers')}"
+        self.folder = f"scores/{folder_name(scorer, '--weigh.scorers')}"
+        self.stamp: dict[str, Any] = {"scorer": scorer}
+        if scorer not in ORACLES:
+            self.stamp |= {"checkpoint": config.models.get(scorer), "frames": config.frames}
+        self.batch = 8
+        self.resources = Resources()
+        self.loaded: Any = None
+        self.decoder: Decoder | None = None
+
+    def items(self, run: Path) -> list[Asked]:
+        triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
+        clips = read_clips(run)
+        return [Asked(clips[name], texts) for name, texts in wanted(triplets, clip_links(run, clips)).items()]
+
+    def key(self, item: Asked) -> str:
+        return item.clip.clip_id
+
+    def is_done(self, run: Path, item: Asked, records: Sequence[dict[str, Any]]) -> bool:
+        return {fields.get("caption") for fields in records}.issuperset(item.captions)
+
+    def setup(self) -> None:
+        self.loaded = load_scorer(self.scorer, self.config.models)
+        self.decoder = Decoder(self.config.decode_timeout)
+
+    def work(self, run: Path, batch: Sequence[Asked]) -> list[list[ScoredClip] | SetAside]:
+        return [self.scored(run, item) for item in batch]
+
+    def scored(self, run: Path, item: Asked) -> list[ScoredClip] | SetAside:
+        """A clip that cannot be read is set aside with its reason."""
+        assert self.decoder is not None
+        clip, texts = item.clip, item.captions
+        if callable(getattr(self.loaded, "score_clip", None)):  # judges by what the clip was made from
+            seen, values = 0, self.loaded.score_clip(clip, texts)
+        else:
+            policy = getattr(self.loaded, "policy", None)
+            try:
+                video = run / clip.file
+                frames: Any = (
+                    self.decoder.video(video, policy) if policy else self.decoder.sample(video, self.config.frames)
+                )
+            except VideoError as error:
+                return SetAside(str(error))
+            seen, values = len(getattr(frames, "frames", frames)), self.loaded.score(frames, texts)
+        scores = checked(values, texts, self.scorer, clip.clip_id)
+        found = zip(texts, scores, strict=True)
+        return [ScoredClip(clip.clip_id, text, self.scorer, seen, round(value, 7)) for text, value in found]
+
+    def close(self) -> None:
+        if self.decoder is not None:
+            self.decoder.close()
+        self.loaded = self.decoder = None
 
 
 def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
-    """`scores.jsonl` -> `weights.jsonl`: a row per triplet, clip, criterion and scorer set (ensemble, and the oracle).
+    """The scorers' scores -> `weights.jsonl`: a row per triplet, clip, criterion and set of scorers (oracle too).
 
     Raises:
         ValueError: a clip that is not set aside lacks a score: named, with the command that makes it.
     """
     triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
     links = clip_links(run)
-    scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_scores(run / "scores.jsonl")}
-    gone = {row["id"] for row in read_set_aside(run) if row["stage"] == "weigh"}
+    scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_scores(run)}
+    gone = {row["id"] for row in read_set_aside(run) if row["stage"].split()[0] == "weigh"}
     ensembles = dict.fromkeys([config.scorers, *(tuple(name.split("+")) for name in config.also)])  # each once
     groups = [list(some) for some in ensembles] + ([["world_truth"]] if config.oracle else [])
     usable = [(t, clip) for t in triplets for clip in links.get(t.id, []) if clip not in gone]
@@ -172,7 +204,8 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
                 missing = [s for s in scorers if (clip, caption, s) not in scores]
                 if missing:
                     raise ValueError(
-                        f"{run / 'scores.jsonl'}: no score of {missing[0]!r} for clip {clip} with caption {caption!r}; "
+                        f"{scores_file(run, folder_name(missing[0], '--weigh.scorers'))}: no score for clip {clip} "
+                        f"with caption {caption!r}; "
                         f"once more: {again('weigh', run)}"
                     )
                 into.append(float(np.mean([scores[clip, caption, s] for s in scorers])))

@@ -79,7 +79,7 @@ def test_what_an_older_version_did_not_say_is_filled_in(run):
     ("knob", "made"),
     [
         ("world.seed", ["triplets.jsonl"]),
-        ("weigh.criterion", ["scores.jsonl", "weights.jsonl"]),
+        ("weigh.criterion", ["adapters", "checkpoints", "pairs"]),
         ("train.epochs", ["adapters", "checkpoints", "pairs"]),
         ("train.arms.mine.weights", ["adapters/mine", "checkpoints/mine", "pairs/mine"]),
         ("recipe", ["config.yaml"]),

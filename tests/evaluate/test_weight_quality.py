@@ -85,10 +85,8 @@ def test_weights_of_others_stand_beside_the_first_ones(tmp_path: Path) -> None:
 
 
 def write_scores(run: Path, scores: dict[tuple[str, str], float], scorer: str = "llava") -> None:
-    with (run / "scores.jsonl").open("a", encoding="utf-8") as out:
-        for (clip, caption), score in scores.items():
-            row = {"clip_id": clip, "caption": caption, "scorer": scorer, "frames": 4, "score": score}
-            out.write(json.dumps(row) + "\n")
+    rows = [ScoredClip(clip, caption, scorer, 4, score) for (clip, caption), score in scores.items()]
+    write_records(run / "scores" / scorer / "scores.jsonl", rows)
 
 
 def test_score_differences_have_a_value_per_clip_of_a_triplet(tmp_path: Path) -> None:
@@ -118,7 +116,7 @@ LINK = {"triplet_id": "t0", "clip_id": "a"}
         ("clip_of_triplet.jsonl", LINK, "triplet_id 't0', clip_id 'a': already in line"),
         ("clip_of_triplet.jsonl", {"triplet_id": "t0"}, "needs the key 'clip_id'"),
         (
-            "scores.jsonl",
+            "scores/llava/scores.jsonl",
             {"clip_id": "a", "caption": "true 0", "scorer": "llava", "frames": 1, "score": 1.0},
             "already",
         ),
@@ -130,7 +128,7 @@ def test_a_line_that_would_count_double_is_named_by_file_and_line(
     write_records(tmp_path / "triplets.jsonl", [triplet(0)])
     write_records(tmp_path / "weights.jsonl", [ClipWeight("t0", "a", "difference", ["llava"], 0.5)])
     write_records(tmp_path / "clip_of_triplet.jsonl", [LINK])
-    write_records(tmp_path / "scores.jsonl", [ScoredClip("a", "true 0", "llava", 4, 0.5)])
+    write_records(tmp_path / "scores/llava/scores.jsonl", [ScoredClip("a", "true 0", "llava", 4, 0.5)])
     assert score_differences(tmp_path) == {}
     with (tmp_path / file).open("a", encoding="utf-8") as out:
         out.write(json.dumps(line) + "\n")

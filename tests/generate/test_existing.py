@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from synvita.core.records import Clip, Triplet
+from synvita.core.artefacts import read_clips
+from synvita.core.records import Triplet
 from synvita.core.set_aside import read_set_aside
-from synvita.core.store import parse_lines, read_records, write_records
+from synvita.core.store import parse_lines, write_records
 from synvita.core.video import write_video
 from synvita.generate.existing import take_clips
 
@@ -30,7 +31,7 @@ def take(run, name, text):
     table = run.parent / name
     table.write_text(text, encoding="utf-8")
     counts = take_clips(run, table)
-    clips = read_records(run / "clips.jsonl", Clip)
+    clips = sorted(read_clips(run).values(), key=lambda clip: (clip.caption, clip.generator))
     links = [(fields["triplet_id"], fields["clip_id"]) for _, fields in parse_lines(run / "clip_of_triplet.jsonl")]
     aside = {row["id"].rsplit("/", 1)[-1]: row["reason"] for row in read_set_aside(run)}
     return counts, clips, links, aside
@@ -124,7 +125,7 @@ def test_a_short_row_of_a_csv_is_set_aside_by_file_and_line(run):
 def test_a_table_that_gives_no_clip_is_one_line(run, name, text, message):
     with pytest.raises(ValueError, match=f"--clips: .*{name}: .*{message}") as caught:
         take(run, name, text)
-    assert "\n" not in str(caught.value) and not (run / "clips.jsonl").exists()
+    assert "\n" not in str(caught.value) and not read_clips(run)
 
 
 def test_a_triplet_that_is_there_twice_is_refused_by_file_and_line(run):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from run_files import write_clips, write_scores
 
 from synvita.core.records import Clip, ClipWeight, Misalignment, ScoredClip, Triplet
 from synvita.core.store import write_records
@@ -90,9 +91,9 @@ def make_run(run: Path, caption: str = "a red ball rolls", negative: str = "a bl
         weights.append(ClipWeight(triplet.id, f"c{i}", "difference", SCORERS, i / 20))
         weights.append(ClipWeight(triplet.id, f"c{i}", "difference", ["world_truth"], float(i % 2)))
     write_records(run / "triplets.jsonl", triplets)
-    write_records(run / "clips.jsonl", clips)
+    write_clips(run, clips)
     write_records(run / "clip_of_triplet.jsonl", links)
-    write_records(run / "scores.jsonl", scores)
+    write_scores(run, scores)
     write_records(run / "weights.jsonl", weights)
     return run
 

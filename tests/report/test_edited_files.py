@@ -97,7 +97,7 @@ def test_a_config_that_is_no_settings_is_named(tmp_path: Path, text: str) -> Non
         write_report(tmp_path, {"arms": {}})
 
 
-@pytest.mark.parametrize("name", ["triplets", "weights", "clips", "scores"])
+@pytest.mark.parametrize("name", ["triplets", "weights", "clips/sim/clips", "scores/llava/scores"])
 def test_a_record_that_is_there_twice_is_named_by_file_and_line(tmp_path: Path, name: str) -> None:
     path = make_run(tmp_path) / f"{name}.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from report_runs import SCORERS, difference, make_results, make_run
+from run_files import write_clips
 
 from synvita.core.records import Clip, ClipWeight, Triplet
 from synvita.core.store import read_records, write_records
@@ -140,7 +142,7 @@ def many_clips(run: Path) -> Path:
         weights.append(ClipWeight(triplet, clip.clip_id, "difference", SCORERS, number / 10))
         weights.append(ClipWeight(triplet, clip.clip_id, "difference", ["world_truth"], float(number % 3 == 0)))
     write_records(run / "triplets.jsonl", triplets)
-    write_records(run / "clips.jsonl", clips)
+    write_clips(run, clips)
     write_records(run / "weights.jsonl", weights)
     return run
 
@@ -184,7 +186,7 @@ def test_a_tiny_checkpoint_that_was_asked_about_real_videos_is_named(tmp_path: P
     assert named(f"world: null\n{train}{models}", asked=False) == ["mini-llava", "mini-clip"]
     for text in (f"world: {{seed: 0}}\n{train}{models}", f"{train}{models}", "world: null\ntrain: {model: big}\n"):
         assert named(text) == []
-    (run / "scores.jsonl").unlink()
+    shutil.rmtree(run / "scores")
     assert named(f"world: null\n{train}{models}") == ["mini-video-llava"]
     page = write_report(run, results).read_text(encoding="utf-8")
     line = "The tiny checkpoint mini-video-llava knows coloured shapes only; its numbers on real videos mean nothing."

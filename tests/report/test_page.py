@@ -6,6 +6,7 @@ import base64
 import copy
 import hashlib
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,11 @@ def test_a_run_without_some_tasks_renders(tmp_path: Path, results: dict[str, Any
 
 
 def test_a_run_with_only_triplets_renders(tmp_path: Path) -> None:
-    for kind in ("clips", "clip_of_triplet", "scores", "weights"):
-        make_run(tmp_path).joinpath(f"{kind}.jsonl").unlink()
+    make_run(tmp_path)
+    for kind in ("clip_of_triplet", "weights"):
+        (tmp_path / f"{kind}.jsonl").unlink()
+    for kind in ("clips", "scores"):
+        shutil.rmtree(tmp_path / kind)
     (tmp_path / "weights.jsonl").unlink(missing_ok=True)
     page = write_report(tmp_path, {"arms": {}, "weights": {}, "score_differences": {}}).read_text()
     assert "no evaluated arm" in page and "no weighed clips" in page

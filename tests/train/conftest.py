@@ -12,10 +12,11 @@ def run(small_run, tmp_path) -> Path:
     """The small run before training: 42 triplets with clips, weights and cached features."""
     run = tmp_path / "run"
     run.mkdir()
-    for name in ("triplets.jsonl", "clips.jsonl", "clip_of_triplet.jsonl", "weights.jsonl"):
+    for name in ("triplets.jsonl", "clip_of_triplet.jsonl", "weights.jsonl"):
         shutil.copy(small_run / name, run)
-    for name in ("videos", "clips", "cache"):
+    for name in ("videos", "cache"):
         (run / name).symlink_to(small_run / name)
+    shutil.copytree(small_run / "clips", run / "clips")
     return run
 
 

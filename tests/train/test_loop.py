@@ -27,6 +27,9 @@ ARM = Arm("uniform", 1.0)
 CONFIG = TrainConfig(epochs=2, batch=14, warmup=2, lora=Lora(4, 8, 0.05), checkpoint_steps=2, checkpoint_minutes=0)
 
 
+CLIPS = "clips/world_simulator/clips.jsonl"
+
+
 def adapter(folder):
     return load_file(folder / "adapter_model.safetensors")
 
@@ -311,9 +314,9 @@ def test_a_tracker_that_is_not_installed_names_the_extra(run):
 
 
 def test_clips_that_cannot_be_read_leave_their_real_part(run, monkeypatch):
-    lines = [json.loads(line) for line in (run / "clips.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / CLIPS).read_text().splitlines()]
     lines[0]["file"] = "clips/gone.mp4"
-    (run / "clips.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / CLIPS).write_text("".join(json.dumps(line) + "\n" for line in lines))
     facts = json.loads((train_arm(run, "arm", ARM, replace(CONFIG, epochs=1), 0) / "arm.json").read_text())
     assert facts["triplets"] == 42 and facts["with_clip"] < 42
     reasons = set_aside_by(run, "arm", 0)

@@ -6,12 +6,14 @@ import sys
 
 import numpy as np
 import pytest
+from run_files import score, write_clips
 
-from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet
+from synvita.core.artefacts import read_scores
+from synvita.core.records import Clip, ClipWeight, Triplet
 from synvita.core.set_aside import read_set_aside
 from synvita.core.store import read_records, write_records
 from synvita.core.video import write_video
-from synvita.weigh.stage import WeighConfig, score, weigh
+from synvita.weigh.stage import WeighConfig, weigh
 
 OWN = '''
 class Table:
@@ -54,6 +56,7 @@ TRIPLETS = [  # two share a negative caption and so a clip; one has three clips 
 ]
 CAPTION_OF = ["a dog sits on the mat", "snow falls", "snow falls", "snow falls"]
 GENERATORS = ["gen-a", "gen-a", "gen-b", "gen-c"]
+SCORES = "scores/Table/scores.jsonl"
 LINKS = [("t0", "c0"), ("t1", "c0"), ("t2", "c1"), ("t2", "c2"), ("t2", "c3")]  # t3 has none
 
 
@@ -76,7 +79,7 @@ def run(tmp_path):
         write_video(folder / file, np.full((4, 16, 16, 3), 51 * i, np.uint8), 4)
         clips.append(Clip(f"c{i}", caption, generator, "1", {}, 0, file))
     write_records(folder / "triplets.jsonl", TRIPLETS)
-    write_records(folder / "clips.jsonl", clips)
+    write_clips(folder, clips)
     write_records(folder / "clip_of_triplet.jsonl", [{"triplet_id": t, "clip_id": c} for t, c in LINKS])
     return folder
 
@@ -91,7 +94,7 @@ def table(number, caption):
 
 
 def scores_of(run):
-    return {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
+    return {(s.clip_id, s.caption, s.scorer): s.score for s in read_scores(run)}
 
 
 # ---- what belongs to what
@@ -128,32 +131,31 @@ def test_each_clip_of_a_triplet_has_the_weight_of_its_own_scores(run, own):
 
 def test_a_killed_run_goes_on_without_repeats_and_asks_whole_batches(run, own):
     score(run, config())
-    whole = (run / "scores.jsonl").read_bytes()
-    lines = whole.splitlines(keepends=True)
+    path = run / SCORES
+    whole = path.read_bytes()
     asked_first = list(own.Table.asked)
-    for kept in (1, 2, 5):
-        (run / "scores.jsonl").write_bytes(b"".join(lines[:kept]) + lines[kept][:7])  # a torn line at the end
+    for kept in (1, 2, 5):  # captions of the first clip, of the first two
+        path.write_bytes(b"".join(whole.splitlines(keepends=True)[:kept]))
         own.Table.asked.clear()
         score(run, config())
-        again = (run / "scores.jsonl").read_bytes().splitlines(keepends=True)
-        assert sorted(again) == sorted(lines)  # each once, and the same number
+        assert path.read_bytes() == whole
         assert all(batch in asked_first for batch in own.Table.asked)  # all captions of a clip, as the first time
 
 
 def test_scores_that_are_all_there_need_no_scorer(run, own):
     score(run, config())
     assert own.Table.made == 1  # once for all clips
-    before = (run / "scores.jsonl").read_bytes()
+    before = (run / SCORES).read_bytes()
     score(run, config())
-    assert own.Table.made == 1 and (run / "scores.jsonl").read_bytes() == before
+    assert own.Table.made == 1 and (run / SCORES).read_bytes() == before
 
 
 def test_a_scorer_added_later_leaves_the_others_scores(run, own):
     score(run, config())
-    before = (run / "scores.jsonl").read_bytes()
+    before = (run / SCORES).read_bytes()
     score(run, config("Table", "Other"))
-    after = (run / "scores.jsonl").read_bytes()
-    assert after.startswith(before) and len(after.splitlines()) == 2 * len(before.splitlines())
+    assert (run / SCORES).read_bytes() == before
+    assert len((run / "scores/Other/scores.jsonl").read_text().splitlines()) == len(before.splitlines())
 
 
 def test_a_clip_that_was_set_aside_is_tried_again_and_counted_again(run, own):
@@ -174,7 +176,11 @@ def test_a_clip_that_was_set_aside_is_tried_again_and_counted_again(run, own):
 
 @pytest.mark.parametrize(
     ("name", "key"),
-    [("triplets", "id 't0'"), ("clips", "clip_id 'c0'"), ("clip_of_triplet", "triplet_id 't0', clip_id 'c0'")],
+    [
+        ("triplets", "id 't0'"),
+        ("clips/gen-a/clips", "clip_id 'c0'"),
+        ("clip_of_triplet", "triplet_id 't0', clip_id 'c0'"),
+    ],
 )
 def test_a_record_that_is_there_twice_is_refused_by_file_and_line(run, own, name, key):
     path = run / f"{name}.jsonl"
@@ -186,7 +192,7 @@ def test_a_record_that_is_there_twice_is_refused_by_file_and_line(run, own, name
 
 def test_a_score_that_is_there_twice_is_refused_by_file_and_line(run, own):
     score(run, config())
-    path = run / "scores.jsonl"
+    path = run / SCORES
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines, lines[2].replace(b'"score": 0.', b'"score": 0.9')]))
     for stage in (score, weigh):
@@ -197,7 +203,7 @@ def test_a_score_that_is_there_twice_is_refused_by_file_and_line(run, own):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ({"triplet_id": "t0", "clip_id": "gone"}, "its clip 'gone' is not in clips.jsonl"),
+        ({"triplet_id": "t0", "clip_id": "gone"}, "its clip 'gone' is not among the clips"),
         ({"triplet_id": "t0"}, "needs the key 'clip_id'"),
         ({"triplet_id": None, "clip_id": "c0"}, "triplet_id: empty or not text"),
     ],
@@ -231,7 +237,7 @@ def test_a_scorer_that_gives_no_scores_is_named_with_the_clip(run, own, monkeypa
     monkeypatch.setattr(own.Table, "answer", staticmethod(answer))
     with pytest.raises(ValueError, match=rf"--weigh\.scorers: stage_scorers:Table: {reason}"):
         score(run, config())
-    assert read_records(run / "scores.jsonl", ScoredClip) == []
+    assert read_scores(run) == []
 
 
 @pytest.mark.parametrize(

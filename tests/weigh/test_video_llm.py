@@ -1,18 +1,21 @@
 """A video LLM as a scorer of clips, beside the ensemble."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from run_files import score
 
-from synvita.core.records import ClipWeight, ScoredClip, Triplet
+from synvita.core.artefacts import read_scores
+from synvita.core.records import ClipWeight, Triplet
 from synvita.core.store import read_records
 from synvita.core.video import sample_video, write_video
 from synvita.evaluate.results import beside_ensemble, score_differences, weight_quality
 from synvita.train.config import Arm
 from synvita.train.examples import weights_for
-from synvita.weigh.stage import WeighConfig, score, weigh
+from synvita.weigh.stage import WeighConfig, weigh
 from synvita.weigh.video_llm import VideoLLMScorer
 
 CAPTIONS = ["a red ring moving left", "a blue cross", "two rings then a cross"]
@@ -40,17 +43,18 @@ def test_scores_are_the_probability_of_yes_and_its_end_in_one_plain_pass(tmp_pat
 def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    for name in ("triplets.jsonl", "clips.jsonl", "clip_of_triplet.jsonl", "scores.jsonl"):
+    for name in ("triplets.jsonl", "clip_of_triplet.jsonl"):
         (run / name).write_bytes((small_run / name).read_bytes())
     (run / "clips").symlink_to(small_run / "clips")
+    shutil.copytree(small_run / "scores", run / "scores")
     config = WeighConfig(also=("video_llm", "llava+video_llm"), criteria=("difference", "product"))
     score(run, config)
-    assert {s.scorer for s in read_records(run / "scores.jsonl", ScoredClip)} == {"llava", "video_llm", "world_truth"}
+    assert {s.scorer for s in read_scores(run)} == {"llava", "video_llm", "world_truth"}
     weigh(run, config)
     rows = read_records(run / "weights.jsonl", ClipWeight)
     ensembles = [("llava",), ("video_llm",), ("llava", "video_llm"), ("world_truth",)]
     assert {(r.criterion, *r.scorers) for r in rows} == {(c, *s) for c in ("difference", "product") for s in ensembles}
-    scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_records(run / "scores.jsonl", ScoredClip)}
+    scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_scores(run)}
     triplets = {t.id: t for t in read_records(run / "triplets.jsonl", Triplet)}
     both = [r for r in rows if len(r.scorers) == 2 and r.criterion == "difference"]
     for r in both:

@@ -1,0 +1,101 @@
+"""The one shape of work that goes item by item: clips to make, clips to score.
+
+A stage says what there is to do and how a batch of it is done. Everything else (the lock, what is there already,
+batches, workers, progress, writing, what is set aside) is an executor's: `synvita.executors`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from synvita.core.reading import read_json
+from synvita.core.settings import dotted
+from synvita.core.store import write_atomic
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """An item that gave no record, and why; it is named in the run's summary and tried again by the next call."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one worker of a stage takes: `gpus` may be a share; `cpus` are threads."""
+
+    gpus: float = 0.0
+    cpus: int = 1
+
+
+class Stage(Protocol):
+    """What an executor needs of a stage. It travels to workers before `setup`, so until then it holds settings only.
+
+    command: what a user types to run it. what: a few words for the progress bar.
+    folder: where its records and its stamp live, below the run folder. file: the name of its record file there.
+    key_field: the field of a record that holds its item's key. unique: the fields that no two records share.
+    batch: how many items `work` gets at once.
+    stamp: settings and revision, the identity of what it makes: the same folder with another stamp is refused.
+    """
+
+    command: str
+    what: str
+    folder: str
+    file: str
+    key_field: str
+    unique: tuple[str, ...]
+    batch: int
+    stamp: dict[str, Any]
+    resources: Resources
+
+    def items(self, run: Path) -> list[Any]:
+        """Everything that there is to do, from records alone: no model is loaded."""
+
+    def key(self, item: Any) -> str:
+        """The item's name, the same on every machine; no two items share one."""
+
+    def is_done(self, run: Path, item: Any, records: Sequence[dict[str, Any]]) -> bool:
+        """Whether the records that are there under the item's key are all that it needs."""
+
+    def setup(self) -> None:
+        """Once per worker, before its first batch: load the model. ValueError: it cannot be loaded; ends the run."""
+
+    def work(self, run: Path, batch: Sequence[Any]) -> list[list[Any] | SetAside]:
+        """Per item, its records, or why there are none. Files that a record names are complete when it returns."""
+
+    def close(self) -> None:
+        """End what `setup` began; also called where it never was."""
+
+
+class Stamped(Protocol):
+    """A folder that says what made it. `folder`, `stamp`: as of a `Stage`."""
+
+    @property
+    def folder(self) -> str: ...
+    @property
+    def stamp(self) -> dict[str, Any]: ...
+
+
+def claim_folder(run: Path, stage: Stamped) -> Path:
+    """The stage's folder with its stamp in it.
+
+    Raises:
+        ValueError: what is there was made otherwise: each difference as setting: there -> here, and the way out.
+    """
+    folder, path = run / stage.folder, run / stage.folder / "stamp.json"
+    stamp = json.loads(json.dumps(stage.stamp))
+    if not path.exists():
+        write_atomic(path, json.dumps(stamp, indent=1, ensure_ascii=False) + "\n")
+        return folder
+    there, here = dotted(read_json(path)), dotted(stamp)
+    differ = [f"{k}: {there.get(k)} -> {here.get(k)}" for k in sorted({*there, *here}) if there.get(k) != here.get(k)]
+    if differ:
+        raise ValueError(
+            f"--run: {folder} was made otherwise ({'; '.join(differ[:5])}{'; ...' if len(differ) > 5 else ''}); "
+            "go back to these settings, give it another name, or remove that folder"
+        )
+    return folder

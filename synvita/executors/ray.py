@@ -1,0 +1,126 @@
+"""Work on a cluster with Ray: the same records, from actors that each set the stage up once.
+
+Only batches of items go there and records come back; the driver alone writes. Ray's own checkpoints are not used: the
+records are the checkpoint, so a driver that is killed and started again goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from synvita.core.run_folder import again
+from synvita.core.stage import SetAside, Stage
+from synvita.executors.job import Job, Outcome, begin
+
+CONNECT_SECONDS = 10
+RESTARTS = 3  # of an actor that died, before the run ends
+
+
+def run(stage: Stage, run_folder: Path, workers: int = 1, address: str | None = None) -> Outcome:
+    """Do what is missing of a stage with `workers` actors.
+
+    Args:
+        address: of a cluster that runs (`auto`: the one of this machine); None: one is started here and ended.
+    Raises:
+        ValueError: as `begin`; Ray is not installed; nobody answers at the address; the stage cannot be set up.
+    """
+    library = load_ray()
+    if address is not None:
+        check_address(address)
+    with begin(stage, run_folder) as job:
+        if job.todo:
+            connect(library, address, workers * stage.resources.cpus)
+            try:
+                for keys, results in results_of(library, job, workers):
+                    job.take(keys, results)
+            finally:
+                library.shutdown()
+    return job.outcome
+
+
+def load_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ValueError(f"--executor: ray cannot be loaded ({error}); pip install 'synvita[cluster]'") from None
+    return ray
+
+
+def check_address(address: str) -> None:
+    """Whether anybody listens there: Ray itself would try for minutes.
+
+    Raises:
+        ValueError: not host:port (or auto, local); nobody listens.
+    """
+    if address in ("auto", "local"):
+        return
+    match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d{1,5})", address)
+    if match is None:
+        raise ValueError(f"--address: {address!r} is no address; give host:port as ray start prints it, or auto")
+    try:
+        socket.create_connection((match[1], int(match[2])), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"--address: {nobody(address, error)}") from None
+
+
+def nobody(address: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return f"no Ray cluster answers at {address!r} ({reason}); start one with: ray start --head"
+
+
+def connect(library: Any, address: str | None, cpus: int) -> None:
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
+    if address is None:
+        library.init(num_cpus=cpus, object_store_memory=256 * 2**20, **quiet)
+        return
+    try:
+        library.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ValueError(f"--address: {nobody(address, error)}") from None
+
+
+class Worker:
+    """An actor: the stage, set up with its first batch."""
+
+    def __init__(self, stage: Stage, run_folder: Path):
+        self.stage, self.run_folder, self.ready = stage, run_folder, False
+
+    def work(self, batch: list[Any]) -> list[list[Any] | SetAside]:
+        if not self.ready:
+            self.stage.setup()
+            self.ready = True
+        return self.stage.work(self.run_folder, batch)
+
+
+def results_of(library: Any, job: Job, workers: int) -> Iterator[tuple[list[str], list[list[Any] | SetAside]]]:
+    """Two batches per actor are under way at a time. A batch whose actor died goes to another one."""
+    needs = job.stage.resources
+    again_then = {"max_restarts": RESTARTS, "max_task_retries": RESTARTS}
+    kind = library.remote(num_cpus=needs.cpus, num_gpus=needs.gpus, **again_then)(Worker)
+    actors = [kind.remote(job.stage, job.run.resolve()) for _ in range(min(workers, len(job.todo)))]
+    free = [actor for _ in range(2) for actor in actors]
+    batches = iter(job.todo)
+    under_way: dict[Any, tuple[list[str], Any]] = {}
+    while True:
+        while free and (keys := next(batches, None)) is not None:
+            actor = free.pop(0)
+            under_way[actor.work.remote(job.batch(keys))] = keys, actor
+        if not under_way:
+            return
+        done, _ = library.wait(list(under_way), num_returns=1)
+        keys, actor = under_way.pop(done[0])
+        try:
+            results = library.get(done[0])
+        except library.exceptions.RayTaskError as error:  # the stage's own error, as it would be here
+            raise error.cause from None
+        except library.exceptions.RayActorError as error:
+            text = f"a worker of {job.stage.folder} died {RESTARTS + 1} times (killed, or out of memory)"
+            way_out = f"what was made is kept, once more: {again(job.stage.command, job.run)}"
+            raise ValueError(f"{text}; {way_out}") from error
+        free.append(actor)
+        yield keys, results

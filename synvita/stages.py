@@ -22,7 +22,7 @@ from synvita.core.progress import progress, tick_parent
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, only_one
 from synvita.core.set_aside import read_set_aside
-from synvita.core.stage import Stage
+from synvita.core.stage import Stage, check_stamp
 from synvita.core.store import parse_lines
 from synvita.executors import local
 from synvita.executors.job import Outcome, Shard
@@ -65,6 +65,24 @@ def check_device(device: str, knob: str) -> None:
         from synvita.videollm import protocol
 
         protocol.check_device(device, knob)
+
+
+def check_stamps(run: Path, config: RunConfig) -> None:
+    """Settings that clips or scores of this run were not made with are refused before anything is written.
+
+    Raises:
+        ValueError: as `core.stage.check_stamp`.
+    """
+    if any(run.glob(SCORES)):
+        from synvita.weigh.stage import ScoreClips
+
+        for name in config.weigh.every:
+            check_stamp(run, ScoreClips(config.weigh, name))
+    name = config.generate.generator
+    if (run / "clips" / name).exists():  # one's own, module:Class, is loaded by its stage only
+        from synvita.generate.clips import MakeClips
+
+        check_stamp(run, MakeClips(config.generate))
 
 
 def need(run: Path, name: str, command: str) -> Path:

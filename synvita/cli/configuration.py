@@ -30,12 +30,15 @@ def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
     if arguments.command not in ("demo", "triplets") and not stored.exists():
         raise ValueError(f"--run: {arguments.run} is no run folder (no config.yaml); begin with synvita triplets")
     stages.check_backends(config, arguments.command)
+    stages.check_stamps(arguments.run, config)
     claim_run(arguments.run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
     return config
 
 
 def restrict(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    """`--synthetic-types` and `--generators` are settings of every arm that uses synthetic clips."""
+    """`train --synthetic-types` and `--generators` are settings of every arm that uses synthetic clips."""
+    if arguments.command != "train":
+        return values
     for name in ("synthetic_types", "generators"):
         given: str = getattr(arguments, name, None) or ""
         train = values.get("train")

@@ -80,22 +80,28 @@ class Stamped(Protocol):
     def stamp(self) -> dict[str, Any]: ...
 
 
-def claim_folder(run: Path, stage: Stamped) -> Path:
-    """The stage's folder with its stamp in it.
+def check_stamp(run: Path, stage: Stamped) -> bool:
+    """Whether the stage's folder has a stamp already, which is then this stage's.
 
     Raises:
         ValueError: what is there was made otherwise: each difference as setting: there -> here, and the way out.
     """
     folder, path = run / stage.folder, run / stage.folder / "stamp.json"
-    stamp = json.loads(json.dumps(stage.stamp))
     if not path.exists():
-        write_atomic(path, json.dumps(stamp, indent=1, ensure_ascii=False) + "\n")
-        return folder
-    there, here = dotted(read_json(path)), dotted(stamp)
+        return False
+    there, here = dotted(read_json(path)), dotted(json.loads(json.dumps(stage.stamp)))
     differ = [f"{k}: {there.get(k)} -> {here.get(k)}" for k in sorted({*there, *here}) if there.get(k) != here.get(k)]
     if differ:
         raise ValueError(
             f"--run: {folder} was made otherwise ({'; '.join(differ[:5])}{'; ...' if len(differ) > 5 else ''}); "
             "go back to these settings, give it another name, or remove that folder"
         )
-    return folder
+    return True
+
+
+def claim_folder(run: Path, stage: Stamped) -> Path:
+    """The stage's folder with its stamp in it. ValueError: as `check_stamp`."""
+    if not check_stamp(run, stage):
+        text = json.dumps(stage.stamp, indent=1, ensure_ascii=False)
+        write_atomic(run / stage.folder / "stamp.json", f"{text}\n")
+    return run / stage.folder

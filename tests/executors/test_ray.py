@@ -17,9 +17,12 @@ from synvita.executors.job import Outcome
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(autouse=True)
-def found_by_workers(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
+@pytest.fixture(scope="module", autouse=True)
+def no_session_of_other_tests():
+    """One of theirs would not find `squares`."""
+    ray.load_ray().shutdown()
+    yield
+    ray.load_ray().shutdown()
 
 
 def test_two_actors_make_the_bytes_of_one_process_though_one_of_them_dies(tmp_path):
@@ -61,6 +64,7 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
 
 SCRIPT = """
 import sys
+sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from squares import Squares
 from synvita.executors import ray
@@ -73,7 +77,9 @@ def test_a_driver_that_was_killed_and_started_again_loses_and_doubles_nothing(tm
     run = tmp_path / "run"
     run.mkdir()
     (run / "slow").touch()
-    child = subprocess.Popen([sys.executable, "-c", SCRIPT, run], start_new_session=True, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, run, HERE], start_new_session=True, stderr=subprocess.DEVNULL
+    )
     while not (run / "asked.txt").exists() or len((run / "asked.txt").read_text().split()) < 4:
         assert child.poll() is None
         time.sleep(0.05)

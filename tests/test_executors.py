@@ -1,0 +1,107 @@
+"""generate and weigh as commands: the same bytes in one process, in two, with Ray and in shards."""
+
+import shutil
+
+import pytest
+
+from synvita.cli import main
+
+TINY = ["--world.triplets", "14", "--world.test", "7", "--world.test_open", "7", "--world.per-template", "1",
+        "--world.questions", "4"]  # fmt: skip
+HOW = {"processes": ["--workers", "2"], "ray": ["--executor", "ray", "--workers", "2"]}
+
+
+def files(run):
+    """Every record and clip of a run, by name."""
+    names = ("clips", "scores", "clip_of_triplet.jsonl", "weights.jsonl")
+    paths = [p for name in names for p in ([run / name] if (run / name).is_file() else (run / name).rglob("*"))]
+    return {p.relative_to(run).as_posix(): p.read_bytes() for p in paths if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def triplets(tmp_path_factory):
+    run = tmp_path_factory.mktemp("triplets") / "run"
+    assert main(["triplets", "make", "--run", str(run), *TINY]) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def alone(triplets, tmp_path_factory):
+    run = tmp_path_factory.mktemp("alone") / "run"
+    shutil.copytree(triplets, run)
+    assert [main([command, "--run", str(run)]) for command in ("generate", "weigh")] == [0, 0]
+    return files(run)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_other_executors_leave_the_bytes_of_one_process(triplets, alone, tmp_path, how):
+    run = tmp_path / "run"
+    shutil.copytree(triplets, run)
+    assert [main([command, "--run", str(run), *HOW[how]]) for command in ("generate", "weigh")] == [0, 0]
+    assert files(run) == alone and len(alone) > 14
+
+
+def test_shards_leave_the_bytes_of_one_process_and_nothing_else(triplets, alone, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(triplets, run)
+    for command in ("generate", "weigh"):
+        assert main([command, "--run", str(run), "--shard", "2/2"]) == 0
+        assert main(["merge", "--run", str(run)]) == 2
+        assert f"shard 1/2 is missing; run: synvita {command} --run {run} --shard 1/2" in capsys.readouterr().err
+        assert main([command, "--run", str(run), "--shard", "1/2"]) == 0
+        assert main(["merge", "--run", str(run)]) == 0
+    assert files(run) == alone
+    assert main(["merge", "--run", str(run)]) == 2 and "no shards wait" in capsys.readouterr().err
+
+
+def test_status_says_what_is_there_and_what_is_missing(triplets, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(triplets, run)
+    assert main(["generate", "--run", str(run)]) == 0
+    clips = sorted((run / "clips/world_simulator").glob("*.mp4"))
+    clips[0].write_bytes(b"")
+    capsys.readouterr()
+    assert main(["status", "--run", str(run)]) == 0
+    lines = {line[:32].strip(): line[32:].strip() for line in capsys.readouterr().out.splitlines()}
+    assert lines["clips/world_simulator"] == f"{len(clips) - 1} there, 1 missing"
+    assert (
+        lines["scores/llava"] == f"0 there, {len(clips)} missing" and lines["arm synvita"] == "missing, 0 tasks asked"
+    )
+    assert main(["generate", "--run", str(run)]) == 0 and clips[0].stat().st_size > 0  # made again
+
+
+def test_a_scorer_and_a_criterion_may_be_added_before_anything_is_trained(triplets, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(triplets, run)
+    assert main(["generate", "--run", str(run)]) == 0
+    assert main(["weigh", "--run", str(run), "--weigh.also", "[]", "--weigh.oracle", "false"]) == 0
+    before = files(run)
+    assert set(p.name for p in (run / "scores").iterdir()) == {"llava"}
+    assert main(["weigh", "--run", str(run), "--weigh.also", "[video_llm]", "--weigh.criteria", "[product]"]) == 0
+    after = files(run)
+    assert {name: after[name] for name in before if name != "weights.jsonl"} | {"weights.jsonl": b""} == {
+        **before, "weights.jsonl": b""
+    }  # fmt: skip
+    assert set(p.name for p in (run / "scores").iterdir()) == {"llava", "video_llm"}
+    capsys.readouterr()
+    assert main(["weigh", "--run", str(run), "--weigh.frames", "2"]) == 2
+    error = capsys.readouterr().err
+    assert "scores/llava was made otherwise (frames: 4 -> 2)" in error and error.count("\n") == 1
+    assert main(["weigh", "--run", str(run)]) == 0 and files(run) == after  # the folder's settings are what they were
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--shard", "3/2"], "--shard: '3/2' is no shard"),
+        (["--shard", "1/2", "--executor", "ray"], "--shard: is for batch systems"),
+        (["--address", "auto"], "--address: is of a Ray cluster; give --executor ray, too"),
+    ],
+)
+def test_flags_that_cannot_be_are_one_line_and_write_nothing(triplets, tmp_path, capsys, flags, message):
+    run = tmp_path / "run"
+    shutil.copytree(triplets, run)
+    before = sorted(p.name for p in run.iterdir())
+    assert main(["generate", "--run", str(run), *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and sorted(p.name for p in run.iterdir()) == before

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from run_files import write_clips
 
 from synvita.core.records import Clip, ClipWeight, Item, Triplet
 from synvita.core.store import write_records
@@ -21,7 +22,8 @@ def run(tmp_path) -> Path:
     names = [(t, g) for t, generators in CLIPS.items() for g in generators]
     clips = [Clip(f"{t}-{g}", f"{t} false", g, "1", {}, 0, f"{t}-{g}.mp4") for t, g in names]
     weights = [ClipWeight(t, f"{t}-{g}", "difference", ["llava"], 0.5) for t, g in names]
-    for name, records in (("triplets", triplets), ("clips", clips), ("weights", weights)):
+    write_clips(tmp_path, clips)
+    for name, records in (("triplets", triplets), ("weights", weights)):
         write_records(tmp_path / f"{name}.jsonl", records)
     return tmp_path
 

@@ -81,13 +81,14 @@ class Stamped(Protocol):
 
 
 def check_stamp(run: Path, stage: Stamped) -> bool:
-    """Whether the stage's folder has a stamp already, which is then this stage's.
+    """Whether the stage's folder has a stamp already, which is then this stage's. One beside nothing says nothing: a
+    run that could not begin has left it.
 
     Raises:
         ValueError: what is there was made otherwise: each difference as setting: there -> here, and the way out.
     """
     folder, path = run / stage.folder, run / stage.folder / "stamp.json"
-    if not path.exists():
+    if not path.exists() or not any(p.stat().st_size for p in folder.iterdir() if p.name != path.name):
         return False
     there, here = dotted(read_json(path)), dotted(json.loads(json.dumps(stage.stamp)))
     differ = [f"{k}: {there.get(k)} -> {here.get(k)}" for k in sorted({*there, *here}) if there.get(k) != here.get(k)]

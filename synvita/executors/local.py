@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -62,11 +63,15 @@ def together(job: Job, workers: int) -> Iterator[Results]:
         except BrokenProcessPool as error:
             text = f"a worker of {job.stage.folder} died (killed, or out of memory); what was made is kept"
             raise ValueError(f"{text}, once more: {again(job.stage.command, job.run)}") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:  # interrupted, or a batch failed: nobody waits for the others'
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
 
 
 def begin_worker(parent: int) -> None:
+    """A worker ends with its parent, which alone answers to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     watch_parent(parent)
 
 

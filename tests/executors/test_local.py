@@ -1,6 +1,8 @@
 """The local executor: the same bytes however it is done, nothing lost or doubled by a kill, errors in one line."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -99,6 +101,31 @@ def test_a_kill_in_the_middle_loses_the_batch_in_flight_at_most(tmp_path, worker
     assert done.made + done.kept == 20 and records(run) == WANT and hidden(run) == []
 
 
+def test_ctrl_c_ends_the_workers_too_and_they_say_nothing(tmp_path):
+    run, script = tmp_path / "run", tmp_path / "process.py"
+    run.mkdir()
+    script.write_text(PROCESS)
+    (run / "slow").touch()
+    command = [sys.executable, script, HERE, run, "2"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=listens)
+    while not (run / "asked.txt").exists():
+        time.sleep(0.02)
+    os.killpg(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=10)
+    assert errors.count("Traceback") == 1 and errors.rstrip().endswith("KeyboardInterrupt")  # this process's own
+    deadline = time.monotonic() + 5
+    while subprocess.run(["pgrep", "-g", str(child.pid)], stdout=subprocess.DEVNULL).returncode == 0:
+        assert time.monotonic() < deadline, "a worker lives on"
+        time.sleep(0.1)
+    (run / "slow").unlink()
+    assert local.run(Squares(), run).set_aside == 0 and records(run) == WANT
+
+
+def listens():
+    """Ctrl-C reaches a process even where this one was started deaf to it (nohup)."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_results_that_were_kept_are_not_worked_on_again(tmp_path):
     class Stops(Squares):
         def work(self, run, batch):
@@ -127,6 +154,7 @@ def test_a_stage_that_cannot_be_set_up_ends_the_run_with_its_own_line(tmp_path, 
     with pytest.raises(ValueError, match=r"^--weigh\.models: no such checkpoint$"):
         local.run(Squares(stamp={"broken": True}), tmp_path, workers)
     assert not (tmp_path / "scores/squares/squares.jsonl").exists()
+    assert local.run(Squares(), tmp_path, workers) == Outcome(20, 0, 0)  # other settings: nothing was made with those
 
 
 def test_other_settings_are_refused_with_what_differs_and_the_way_out(tmp_path):

@@ -56,10 +56,14 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+# Made once: `json.loads` with settings makes one per call, which a file of 350,000 lines feels.
+DECODER = json.JSONDecoder(parse_constant=not_a_number, object_pairs_hook=unique_keys)
+
+
 def parse_json(text: str, where: str) -> Any:
     """ValueError, with `where` and the line in it: not JSON, NaN or Infinity, a key twice, too deeply nested."""
     try:
-        return json.loads(text, parse_constant=not_a_number, object_pairs_hook=unique_keys)
+        return DECODER.decode(text)
     except json.JSONDecodeError as error:
         place = f"{where}:{error.lineno}" if "\n" in text else where
         raise ValueError(f"{place}: not JSON ({error.msg}); mend or remove it") from None

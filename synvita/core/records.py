@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import reprlib
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -36,13 +37,14 @@ class Domain(StrEnum):
         return Domain.SYNTHETIC if self is Domain.REAL else Domain.REAL
 
 
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 SPLITS = ("train", "val", "test", "test_open")  # test: like the training set; test_open: all concepts
 
 
 def require_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{name}: empty or not text ({reprlib.repr(value)})")
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not value.isascii() and HALF_A_PAIR.search(value):
         raise ValueError(f"{name}: holds half a surrogate pair ({value[:60]!r}); remove it")
 
 

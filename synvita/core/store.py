@@ -31,10 +31,12 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         part.unlink(missing_ok=True)
 
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
 def as_line(record: Any) -> str:
     """One JSON line; keys keep the record's order, so equal records give equal bytes."""
-    fields = dataclasses.asdict(record) if dataclasses.is_dataclass(record) and not isinstance(record, type) else record
-    return json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n"
+    return ENCODER.encode(vars(record) if dataclasses.is_dataclass(record) else record) + "\n"
 
 
 def write_records(path: Path, records: Iterable[Any]) -> None:

@@ -33,7 +33,7 @@ def alone(triplets, tmp_path_factory):
     return files(run)
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("how", [pytest.param("processes", marks=pytest.mark.slow), "ray"])
 def test_other_executors_leave_the_bytes_of_one_process(triplets, alone, tmp_path, how):
     run = tmp_path / "run"
     shutil.copytree(triplets, run)

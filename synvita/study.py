@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita import stages
+from synvita.arms import run_arms
 from synvita.core.reading import read_json
 from synvita.core.records import Misalignment
 from synvita.core.settings import build
@@ -115,7 +116,7 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
             stages.make_triplets(run, config)
             stages.make_clips(run, config)
             stages.make_weights(run, config)
-            stages.run_arms(run, config, seed, workers, only=missing)
+            run_arms(run, config, seed, workers, only=missing)
             for arm in missing:
                 write_figures(run, arm, seed, config)
             note_seconds(folder, name, seed, workers * (time.monotonic() - started))

@@ -23,9 +23,10 @@ ALLOWED = {
     "report": {"core"},
     "executors": {"core"},
     "recipes": STAGES | {"core", "world"},
-    "stages": STAGES | {"core", "world", "executors", "recipes"},
-    "cli": STAGES | {"core", "world", "recipes", "stages", "study"},
-    "study": STAGES | {"core", "recipes", "stages"},
+    "arms": STAGES | {"core", "recipes"},
+    "stages": STAGES | {"core", "world", "executors", "recipes", "arms"},
+    "cli": STAGES | {"core", "world", "recipes", "arms", "stages", "study"},
+    "study": STAGES | {"core", "recipes", "arms", "stages"},
     "pretrain": STAGES | {"core", "world"},
 }
 

@@ -32,6 +32,15 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def add_executors(stage: argparse.ArgumentParser) -> None:
+    """How a stage's items are worked on."""
+    how = stage.add_argument_group("how the work is done; the records are the same bytes")
+    how.add_argument("--workers", type=positive, default=1, help="processes, or actors on a cluster (default 1)")
+    how.add_argument("--executor", choices=["local", "ray"], default="local", help="this machine, or a cluster")
+    how.add_argument("--address", help="of a Ray cluster that runs; auto: this machine's (default: start one)")
+    how.add_argument("--shard", metavar="I/N", help="only every N-th batch, from the I-th on; then: synvita merge")
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="synvita",
@@ -89,11 +98,7 @@ def parser() -> argparse.ArgumentParser:
         "weigh", "stage 3: score every clip with both captions and turn the scores into weights", run.run_weigh
     )
     for items in (generate, weigh):
-        how = items.add_argument_group("how the work is done; the records are the same bytes")
-        how.add_argument("--workers", type=positive, default=1, help="processes, or actors on a cluster (default 1)")
-        how.add_argument("--executor", choices=["local", "ray"], default="local", help="this machine, or a cluster")
-        how.add_argument("--address", help="of a Ray cluster that runs; auto: this machine's (default: start one)")
-        how.add_argument("--shard", metavar="I/N", help="only every N-th batch, from the I-th on; then: synvita merge")
+        add_executors(items)
     stage("merge", "put the shards of generate or weigh together", run.run_merge)
     stage("status", "what is there, what is missing and what was set aside, by stage", run.run_status)
     train = stage("train", "stages 4 and 5 for all arms: train, then ask every pair", run.run_train)

@@ -20,15 +20,16 @@ def say(text: str) -> None:
 
 def run_demo(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
+    from synvita.arms import all_arms
     from synvita.core.run_folder import only_one
 
     config = settled(a, flags)
-    arms = chosen_arms(a.arms, stages.all_arms(config))
+    some = chosen_arms(a.arms, all_arms(config))
     with only_one(a.run, "demo"):
-        report = stages.demo(a.run, config, a.workers, arms)
+        report = stages.demo(a.run, config, a.workers, some)
     say(table(a.run))
     say(f"\nresults: {a.run / 'results.json'}\nreport:  {report}")
-    return max(left_out(a.run), trained_without(a.run, config, arms), holes(a.run))
+    return max(left_out(a.run), trained_without(a.run, config, some), holes(a.run))
 
 
 def run_make(a: argparse.Namespace, flags: list[str]) -> int:
@@ -83,9 +84,10 @@ def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
 
     config = settled(a, flags)
     if a.clips is not None:
+        from synvita.core.run_folder import need
         from synvita.generate.existing import take_clips
 
-        say_counts("generate", take_clips(stages.need(a.run, "triplets.jsonl", "triplets import").parent, a.clips))
+        say_counts("generate", take_clips(need(a.run, "triplets.jsonl", "triplets import").parent, a.clips))
         return left_out(a.run, "generate")
     generators = [config.generate.generator] if a.generators is None else chosen(a.generators, "--generators")
     for name in generators:
@@ -141,15 +143,16 @@ def chosen(given: str, knob: str) -> list[str]:
 
 
 def run_train(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita import stages
+    from synvita.arms import all_arms, run_arms
+    from synvita.core.run_folder import only_one
 
     config = settled(a, flags)
-    arms = chosen_arms(a.arms, stages.all_arms(config))
-    with stages.only_one(a.run, "train"):
-        stages.run_arms(a.run, config, config.train.seed, a.workers, a.processes, arms)
+    some = chosen_arms(a.arms, all_arms(config))
+    with only_one(a.run, "train"):
+        run_arms(a.run, config, config.train.seed, a.workers, a.processes, some)
     tiny_note(config)
     say(f"train: adapters in {a.run / 'adapters'}, pair scores in {a.run / 'pairs'}")
-    return trained_without(a.run, config, arms)
+    return trained_without(a.run, config, some)
 
 
 def chosen_arms(given: str | None, known: list[str]) -> list[str]:
@@ -165,24 +168,25 @@ def chosen_arms(given: str | None, known: list[str]) -> list[str]:
 
 
 def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita import stages
+    from synvita import arms
     from synvita.core.process import watch_parent
     from synvita.core.progress import progress
+    from synvita.core.run_folder import only_one
 
     config = settled(a, flags)
-    known = stages.all_arms(config)
-    if a.arm not in (*known, stages.FROM_STDIN):
+    known = arms.all_arms(config)
+    if a.arm not in (*known, arms.FROM_STDIN):
         raise ValueError(f"--arm: unknown arm {a.arm!r}; known: {', '.join(known)}")
     if int(os.environ.get("RANK", "0")):  # accelerate launch: the first process holds the lock and shows progress
-        stages.train_and_evaluate(a.run, config, a.arm, a.seed)
+        arms.train_and_evaluate(a.run, config, a.arm, a.seed)
         return 0
     if "SYNVITA_PARENT" in os.environ:  # started by `train` or `demo`: end with them, even if they are killed
         watch_parent(int(os.environ["SYNVITA_PARENT"]))
-        stages.arms_of_a_parent(a.run, config, a.arm, a.seed)
+        arms.arms_of_a_parent(a.run, config, a.arm, a.seed)
         return 0
-    total = stages.arm_work(a.run, config, a.arm, a.seed)
-    with stages.only_one(a.run, f"arm-{a.arm}-{a.seed}"), progress(f"arm {a.arm}", total) as tick:
-        stages.train_and_evaluate(a.run, config, a.arm, a.seed, tick)
+    total = arms.arm_work(a.run, config, a.arm, a.seed)
+    with only_one(a.run, f"arm-{a.arm}-{a.seed}"), progress(f"arm {a.arm}", total) as tick:
+        arms.train_and_evaluate(a.run, config, a.arm, a.seed, tick)
     return trained_without(a.run, config, [a.arm], a.seed)
 
 

@@ -68,6 +68,14 @@ def again(command: str, run: Path) -> str:
     return f"synvita {command} --run {shlex.quote(str(run))}"
 
 
+def need(run: Path, name: str, command: str) -> Path:
+    """A file that an earlier stage writes; ValueError names the command that makes it."""
+    path = run / name
+    if not path.exists():
+        raise ValueError(f"--run: {run} has no {name}; first run: {again(command, run)}")
+    return path
+
+
 def made_with(knob: str) -> list[str]:
     """What may have been made with a setting: an arm's own settings have only made that arm's files."""
     stage, _, rest = knob.partition(".")

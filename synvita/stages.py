@@ -6,14 +6,15 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from synvita.arms import all_arms, run_arms
-from synvita.core.artefacts import CLIPS, SCORES
+from synvita.core.artefacts import SCORES
+from synvita.core.names import folder_name
 from synvita.core.progress import progress
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, need, only_one
@@ -71,11 +72,23 @@ def check_stamps(run: Path, config: RunConfig) -> None:
 
         for name in config.weigh.every:
             check_stamp(run, ScoreClips(config.weigh, name))
-    name = config.generate.generator
-    if (run / "clips" / name).exists():  # one's own, module:Class, is loaded by its stage only
-        from synvita.generate.clips import MakeClips
+    for folder, stamp in stamps(run, "clips"):  # one's own generator, module:Class, is loaded by its stage only
+        if stamp.get("generator") == config.generate.generator and "seed" in stamp:
+            check_stamp(run, Claim(folder, stamp | {"seed": config.generate.seed}))
 
-        check_stamp(run, MakeClips(config.generate))
+
+@dataclass(frozen=True)
+class Claim:
+    """As much of a stage as `check_stamp` needs."""
+
+    folder: str
+    stamp: dict[str, Any]
+
+
+def stamps(run: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """(folder, stamp) of the clips or the scores of a run, by name."""
+    paths = sorted(run.glob(f"{kind}/*/stamp.json"))
+    return [(path.parent.relative_to(run).as_posix(), read_json(path)) for path in paths]
 
 
 def count_lines(path: Path) -> int:
@@ -111,16 +124,29 @@ class How:
         return local.run(stage, run, self.workers, self.shard)
 
 
-def make_clips(run: Path, config: RunConfig, how: How = How()) -> dict[str, int]:
-    """The clips that are missing, also those that an earlier call set aside; which triplets they belong to."""
+def make_clips(
+    run: Path, config: RunConfig, how: How = How(), generators: Sequence[str] = ()
+) -> dict[str, dict[str, int]]:
+    """The clips that are missing, also those that an earlier call set aside; which triplets they belong to.
+
+    Args:
+        generators: one after the other (default: the configuration's). One that cannot be had is refused before the
+            first begins.
+    Returns generator -> counts.
+    """
     from synvita.generate.clips import MakeClips, link
 
     need(run, "triplets.jsonl", "triplets make")
-    stage = MakeClips(config.generate)
-    done = how.run(stage, run)
-    if how.shard is None:
-        link(run, stage)
-    return counts(done, "clips")
+    names = generators or [config.generate.generator]
+    every = {name: MakeClips(replace(config.generate, generator=name)) for name in names}
+    for stage in every.values():
+        check_stamp(run, stage)
+    found = {}
+    for name, stage in every.items():
+        found[name] = counts(how.run(stage, run), "clips")
+        if how.shard is None:
+            link(run, stage)
+    return found
 
 
 def make_weights(run: Path, config: RunConfig, how: How = How()) -> dict[str, int]:
@@ -148,31 +174,52 @@ def counts(done: Outcome, what: str) -> dict[str, int]:
 
 def status(run: Path, config: RunConfig) -> str:
     """A line per stage and part: items there, missing, set aside; then which arms are trained and asked."""
-    from synvita.executors.job import state
-    from synvita.generate.clips import MakeClips
-    from synvita.weigh.stage import ScoreClips
-
     triplets = count_lines(run / "triplets.jsonl") if (run / "triplets.jsonl").exists() else 0
-    lines = [f"{'triplets':<32} {triplets} there"]
-    every: list[Callable[[], Stage]] = [lambda: MakeClips(config.generate)]
-    if triplets and (run / "clip_of_triplet.jsonl").exists():
-        every += [partial(ScoreClips, config.weigh, name) for name in config.weigh.every]
-    for make in every if triplets else []:
-        stage = make()
-        lines.append(f"{stage.folder:<32} {state(stage, run)}")
-    others = sorted(p.parent.relative_to(run).as_posix() for part in (CLIPS, SCORES) for p in run.glob(part))
-    shown = {line.split()[0] for line in lines}
-    lines += [f"{name:<32} there, of no name in the configuration" for name in others if name not in shown]
+    lines = {"triplets": f"{triplets} there"}
+    if triplets:
+        for folder, make in every_stage(run, config).items():
+            lines[folder] = state_of(run, make)
     seed = str(config.train.seed)
     for arm in all_arms(config):
         asked = len(list((run / "pairs" / arm / seed).glob("*.jsonl")))
         trained = arm == UNTRAINED or (run / "adapters" / arm / seed / "arm.json").exists()
         begun = (run / "checkpoints" / arm / seed).exists()
-        state_of = "trained" if trained else "begun" if begun else "missing"
-        lines.append(f"{'arm ' + arm:<32} {state_of}, {asked} tasks asked")
-    aside = read_set_aside(run)
-    lines += [f"set aside by {stage}: {n}" for stage, n in Counter(row["stage"] for row in aside).items()]
-    return "\n".join(lines)
+        lines[f"arm {arm}"] = f"{'trained' if trained else 'begun' if begun else 'missing'}, {asked} tasks asked"
+    aside = Counter(row["stage"] for row in read_set_aside(run))
+    lines |= {f"set aside by {stage}": str(number) for stage, number in aside.items()}
+    width = max(32, *map(len, lines))
+    return "\n".join(f"{name:<{width}} {text}" for name, text in lines.items())
+
+
+def every_stage(run: Path, config: RunConfig) -> dict[str, Callable[[], Stage | int]]:
+    """Folder -> what makes the stage that fills it, of the folders that are there and of the configuration's.
+
+    Instead of a stage, the number of clips that came as a table: nobody makes them here.
+    """
+    from synvita.generate.clips import MakeClips
+    from synvita.weigh.stage import ScoreClips
+
+    found: dict[str, Callable[[], Stage | int]] = {}
+    for folder, stamp in stamps(run, "clips"):
+        table = partial(count_lines, run / folder / MakeClips.file)
+        found[folder] = partial(MakeClips.of_stamp, stamp) if "seed" in stamp else table
+    if not any(stamp.get("generator") == config.generate.generator for _, stamp in stamps(run, "clips")):
+        found[f"clips/{config.generate.generator}"] = partial(MakeClips, config.generate)
+    for folder, stamp in stamps(run, "scores"):
+        found[folder] = partial(ScoreClips.of_stamp, stamp)
+    for name in config.weigh.every:
+        found.setdefault(f"scores/{folder_name(name, '--weigh.scorers')}", partial(ScoreClips, config.weigh, name))
+    return found
+
+
+def state_of(run: Path, make: Callable[[], Stage | int]) -> str:
+    from synvita.executors.job import state
+
+    try:
+        stage = make()
+        return f"{stage} there, from a table" if isinstance(stage, int) else state(stage, run)
+    except (ValueError, OSError) as error:  # one that cannot be planned yet hides none of the others
+        return f"unknown: {error.strerror or error if isinstance(error, OSError) else error}"
 
 
 def merge_shards(run: Path, config: RunConfig) -> dict[str, Outcome]:
@@ -181,23 +228,21 @@ def merge_shards(run: Path, config: RunConfig) -> dict[str, Outcome]:
     Raises:
         ValueError: a shard is missing or has not ended; no shards wait.
     """
-    from synvita.executors.job import merge
+    from synvita.executors.job import merge, shard_files
     from synvita.generate.clips import MakeClips, link
     from synvita.weigh.stage import ScoreClips, weigh
 
-    clips = MakeClips(config.generate)
-    scores = [ScoreClips(config.weigh, name) for name in config.weigh.every]
-    every: list[Stage] = [clips, *scores]
     merged: dict[str, Outcome] = {}
-    for stage in every:
-        done = merge(stage, run)
-        if done is not None:
-            merged[stage.folder] = done
+    clips = [MakeClips.of_stamp(stamp) for folder, stamp in stamps(run, "clips") if shard_files(run / folder)]
+    scores = [ScoreClips.of_stamp(stamp) for folder, stamp in stamps(run, "scores") if shard_files(run / folder)]
+    for stage in clips:
+        merged[stage.folder] = merge(stage, run)
+        link(run, stage)
+    for scorer in scores:
+        merged[scorer.folder] = merge(scorer, run)
     if not merged:
         raise ValueError(f"--run: no shards wait in {run}; make some with: {again('generate', run)} --shard 1/8")
-    if clips.folder in merged:
-        link(run, clips)
-    if any(stage.folder in merged for stage in scores):
+    if scores:
         with only_one(run, "weigh"):
             weigh(run, config.weigh)
     return merged

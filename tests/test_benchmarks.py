@@ -46,3 +46,16 @@ def test_the_training_benchmark_compares_equal_work():
 def test_the_warm_cache_benchmark_gives_the_same_scores_cold_and_warm():
     found = measured("warm_cache.py", "--videos", "2")
     assert found["largest_difference"] == 0 and found["ratio"] > 1
+
+
+def test_the_scale_benchmark_does_every_step_at_two_sizes():
+    command = [sys.executable, FOLDER / "scale.py", "--triplets", "40"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    found = {}
+    for line in lines:
+        number, step, figures = line.split(maxsplit=2)
+        found[int(number), step] = json.loads(figures)
+    assert {number for number, _ in found} == {10, 40}
+    for number in (10, 40):
+        for step in ("plan", "weigh", "examples"):  # every triplet, its weight and its example
+            assert found[number, step]["items"] == number and found[number, step]["peak_mb"] > 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +88,10 @@ def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
 
         say_counts("generate", take_clips(need(a.run, "triplets.jsonl", "triplets import").parent, a.clips))
         return left_out(a.run, "generate")
-    generators = [config.generate.generator] if a.generators is None else chosen(a.generators, "--generators")
-    for name in generators:
-        one = replace(config, generate=replace(config.generate, generator=name))
-        say_counts("generate" if len(generators) == 1 else f"generate: {name}", stages.make_clips(a.run, one, how(a)))
+    generators = [] if a.generators is None else chosen(a.generators, "--generators")
+    found = stages.make_clips(a.run, config, how(a), generators)
+    for name, counts in found.items():
+        say_counts("generate" if len(found) == 1 else f"generate: {name}", counts)
     return left_out(a.run, "generate") if a.shard is None else 0
 
 

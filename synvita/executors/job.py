@@ -19,7 +19,7 @@ from typing import Any
 from synvita.core.progress import progress
 from synvita.core.run_folder import again, only_one, remove
 from synvita.core.set_aside import read_set_aside, set_aside
-from synvita.core.stage import SetAside, Stage, claim_folder
+from synvita.core.stage import SetAside, Stage, check_stamp, claim_folder
 from synvita.core.store import Appender, parse_lines, write_records
 
 SHARD = re.compile(r"shard-(\d+)-of-(\d+)\.jsonl")
@@ -124,7 +124,7 @@ class Job:
             with Appender(self.journal) as out:
                 out.append(END)
             return
-        if self.fresh:
+        if self.fresh or not self.path.exists():  # of a stage that had nothing to do, too
             write_by_key(self.path, self.records | self.fresh)
         remove(self.journal, self.run)
         set_aside(self.run, f"{self.stage.command} {self.stage.folder}", self.reasons)
@@ -144,13 +144,14 @@ def begin(stage: Stage, run: Path, shard: Shard | None = None) -> Iterator[Job]:
     name = stage.folder if shard is None else f"{stage.folder}-{shard.file}"
     read_set_aside(run)  # a bad line is named before hours of work, not behind them
     with only_one(run, name):
-        folder = claim_folder(run, stage)
-        waiting = shard_files(folder)
+        check_stamp(run, stage)
+        waiting = shard_files(run / stage.folder)
         other = next((p for p, s in waiting.items() if shard is None or s.of != shard.of), None)
         if other is not None:
             text = f"waits for its other shards; run them, then: {again('merge', run)}"
             raise ValueError(f"--run: {other} {text}")
         job = Job(stage, run, shard)
+        claim_folder(run, stage)  # behind the plan: where there is none, nothing is left
         with job.open():
             yield job
 
@@ -165,18 +166,17 @@ def state(stage: Stage, run: Path) -> str:
     return f"{len(job.done)} there{journal}, {missing} missing{shards}"
 
 
-def merge(stage: Stage, run: Path) -> Outcome | None:
-    """Put the shards of a stage together, as one process would have written them; they are gone then.
-
-    Returns None where no shard waits.
+def merge(stage: Stage, run: Path) -> Outcome:
+    """Put the shards that wait in a stage's folder together, as one process would have written them; they are gone
+    then.
 
     Raises:
-        ValueError: a shard that is missing or has not ended: named, with the command that runs it.
+        ValueError: no shards wait; one that is missing or has not ended: named, with the command that runs it.
     """
     folder = run / stage.folder
     found = shard_files(folder)
     if not found:
-        return None
+        raise ValueError(f"--run: no shards wait in {folder}")
     number = max(shard.of for shard in found.values())
     reasons: dict[str, str] = {}
     with only_one(run, stage.folder):

@@ -81,10 +81,15 @@ class MakeClips:
         self.generator = load_generator(config.generator)
         name, revision = self.generator.name, self.generator.revision
         self.folder = f"clips/{name}"
-        self.stamp = {"generator": name, "revision": revision, "seed": config.seed, "fps": self.generator.fps}
-        self.stamp["upscale"] = self.generator.upscale
-        self.batch = getattr(self.generator, "batch", 1)
+        self.stamp = {"generator": config.generator, "revision": revision, "seed": config.seed}
+        self.stamp |= {"fps": self.generator.fps, "upscale": self.generator.upscale}
+        self.batch = 1
         self.resources = Resources()
+
+    @classmethod
+    def of_stamp(cls, stamp: dict[str, Any]) -> MakeClips:
+        """The stage that made a folder. ValueError: its generator cannot be loaded."""
+        return cls(GenerateConfig(stamp["generator"], stamp["seed"]))
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker: the settings."""

@@ -149,7 +149,8 @@ def join(run: Path, arm: Arm, grouping: str = "triplet", explanations: bool = Fa
     for row in rows:
         if row.clip_id not in files:
             where = run / "weights.jsonl"
-            raise ValueError(f"{where}: triplet {row.triplet_id}: clip {row.clip_id} is not among the clips")
+            text = f"{where}: triplet {row.triplet_id}: clip {row.clip_id} is not among the clips"
+            raise ValueError(f"{text}; once more: {again('weigh', run)}")
         if not arm.generators or files[row.clip_id].generator in arm.generators:
             by_triplet.setdefault(row.triplet_id, []).append(row)
     items: list[Item] = []

@@ -22,7 +22,7 @@ def same_bits(wanted: bool) -> Iterator[None]:
     Not `warn_only`: with it, attention's backward pass would warn and take the other kernel all the same.
 
     Raises:
-        RuntimeError: an operation has no such kernel; the way out is in its message.
+        ValueError: an operation has no such kernel; the way out is in its message.
     """
     if not wanted or not torch.cuda.is_available():
         yield
@@ -36,6 +36,6 @@ def same_bits(wanted: bool) -> Iterator[None]:
         if "deterministic" not in str(error):
             raise
         reason = str(error).splitlines()[0]
-        raise RuntimeError(f"{reason}; --train.deterministic false trains without, with other last bits") from error
+        raise ValueError(f"--train.deterministic: {reason}; false trains without, with other last bits") from error
     finally:
         torch.use_deterministic_algorithms(before)

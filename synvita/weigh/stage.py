@@ -138,6 +138,14 @@ class ScoreClips:
         self.loaded: Any = None
         self.decoder: Decoder | None = None
 
+    @classmethod
+    def of_stamp(cls, stamp: dict[str, Any]) -> ScoreClips:
+        """The stage that made a folder. ValueError: as `WeighConfig`."""
+        scorer, checkpoint = stamp["scorer"], stamp.get("checkpoint")
+        models = {} if checkpoint is None else {scorer: checkpoint}
+        frames = stamp.get("frames", WeighConfig.frames)
+        return cls(WeighConfig((scorer,), models=models, frames=frames, oracle=False), scorer)
+
     def items(self, run: Path) -> list[Asked]:
         triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
         clips = read_clips(run)
@@ -191,12 +199,16 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
     triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
     links = clip_links(run)
     scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_scores(run)}
-    gone = {row["id"] for row in read_set_aside(run) if row["stage"].split()[0] == "weigh"}
+    gone = set_aside_by_scorer(run)
     ensembles = dict.fromkeys([config.scorers, *(tuple(name.split("+")) for name in config.also)])  # each once
     groups = [list(some) for some in ensembles] + ([["world_truth"]] if config.oracle else [])
-    usable = [(t, clip) for t in triplets for clip in links.get(t.id, []) if clip not in gone]
     rows: list[ClipWeight] = []
+    aside: set[tuple[str, str]] = set()
     for scorers in groups:
+        unscored = set().union(*(gone.get(folder_name(name, "--weigh.scorers"), ()) for name in scorers))
+        linked = [(t, clip) for t in triplets for clip in links.get(t.id, [])]
+        usable = [(t, clip) for t, clip in linked if clip not in unscored]
+        aside |= {(t.id, clip) for t, clip in linked if clip in unscored}
         target: list[float] = []
         source: list[float] = []
         for triplet, clip in usable:
@@ -215,5 +227,23 @@ def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
                 rows.append(ClipWeight(triplet.id, clip, name, scorers, round(float(weight), 7)))
     write_records(run / "weights.jsonl", rows)
     without = sum(t.id not in links for t in triplets)
-    aside = sum(clip in gone for t in triplets for clip in links.get(t.id, []))
-    return {"weights": len(rows), "without_clip": without, "set_aside": aside}
+    return {"weights": len(rows), "without_clip": without, "set_aside": len(aside)}
+
+
+def unweighed(run: Path) -> int:
+    """How many clips serve a training triplet and have no weight there, though no scorer has set them aside: they
+    were made after the weights, and no arm uses them."""
+    weighed = {(row.triplet_id, row.clip_id) for row in read_records(run / "weights.jsonl", ClipWeight)}
+    gone = set().union(*set_aside_by_scorer(run).values())
+    pairs = {(triplet, clip) for triplet, clips in clip_links(run).items() for clip in clips if clip not in gone}
+    return len({clip for _, clip in pairs - weighed})
+
+
+def set_aside_by_scorer(run: Path) -> dict[str, set[str]]:
+    """Folder name of a scorer -> the clips that it could not score."""
+    found: dict[str, set[str]] = {}
+    for row in read_set_aside(run):
+        command, _, folder = row["stage"].partition(" scores/")
+        if command == "weigh" and folder:
+            found.setdefault(folder, set()).add(row["id"])
+    return found

@@ -38,7 +38,7 @@ class Squares:
         self.ready = True
 
     def work(self, run, batch):
-        """Files in the run say what goes wrong: `slow`, `refuse-N`, `die-N` (once: the file is gone then)."""
+        """Files in the run say what goes wrong: `slow`, `refuse-N`, `die-N` (once: the file is gone then), `kill-N`."""
         assert self.ready
         run = Path(run)
         found = []
@@ -48,8 +48,8 @@ class Squares:
             if (run / "slow").exists():
                 time.sleep(0.1)
             death = run / f"die-{item}"
-            if death.exists():
-                death.unlink()
+            if death.exists() or (run / f"kill-{item}").exists():
+                death.unlink(missing_ok=True)
                 os.kill(os.getpid(), signal.SIGKILL)
             if (run / f"refuse-{item}").exists():
                 found.append(SetAside(f"{item} has no square"))

@@ -188,7 +188,8 @@ def test_shards_merged_are_the_bytes_of_one_process(tmp_path):
     assert hidden(tmp_path) == [f"shard-{i}-of-3.jsonl" for i in (1, 2, 3)]
     assert merge(Squares(), tmp_path) == Outcome(20, 0, 0)
     assert records(tmp_path) == WANT and hidden(tmp_path) == []
-    assert merge(Squares(), tmp_path) is None
+    with pytest.raises(ValueError, match="no shards wait"):
+        merge(Squares(), tmp_path)
     assert len(asked(tmp_path)) == 7  # no batch twice
 
 

@@ -34,6 +34,16 @@ def test_two_actors_make_the_bytes_of_one_process_though_one_of_them_dies(tmp_pa
     assert ray.run(Squares(), tmp_path, 2) == Outcome(0, 20, 0)
 
 
+def test_a_batch_that_kills_every_actor_ends_the_run_with_one_line_and_keeps_the_rest(tmp_path):
+    (tmp_path / "kill-0").touch()  # in the first batch by key
+    with pytest.raises(ValueError, match=r"a worker of scores/squares died 4 times .*what was made is kept") as e:
+        ray.run(Squares(), tmp_path, 1)
+    assert "\n" not in str(e.value)
+    assert (tmp_path / "asked.txt").read_text().splitlines().count("0,1,2") == 4
+    (tmp_path / "kill-0").unlink()
+    assert ray.run(Squares(), tmp_path, 1).set_aside == 0 and records(tmp_path) == WANT
+
+
 def test_a_stage_that_cannot_be_set_up_ends_the_run_with_its_own_line(tmp_path):
     with pytest.raises(ValueError, match=r"^--weigh\.models: no such checkpoint$"):
         ray.run(Squares(stamp={"broken": True}), tmp_path, 2)

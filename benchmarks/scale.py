@@ -34,8 +34,8 @@ def build(run: Path, number: int) -> None:
         name = clip_id(negative, "lavie", "1", {}, i)
         clips.append(Clip(name, negative, "lavie", "1", {}, i, f"clips/lavie/{name}.mp4"))
         links.append(ClipOfTriplet(f"t{i:06}", name))
-        scores.append(ScoredClip(name, negative, "llava", 4, round((i * 7919 % 1000) / 1000, 3)))
-        scores.append(ScoredClip(name, caption, "llava", 4, round((i * 104729 % 1000) / 1000, 3)))
+        for text, prime in ((negative, 7919), (caption, 104729)):
+            scores.append(ScoredClip(name, text, "llava", 4, "both_ends", [256, 256], i * prime % 1000 / 1000))
     write_records(run / "triplets.jsonl", triplets)
     write_records(clips_file(run, "lavie"), sorted(clips, key=lambda clip: clip.clip_id))
     write_records(run / "clip_of_triplet.jsonl", links)
@@ -45,14 +45,14 @@ def build(run: Path, number: int) -> None:
 def plan(run: Path) -> int:
     """What `weigh`, a shard of it and `status` do before any model is loaded."""
     from synvita.executors.job import Job
-    from synvita.weigh.stage import ScoreClips, WeighConfig
+    from synvita.weigh.stage import ScoreClips, scorer_part
 
-    return len(Job(ScoreClips(WeighConfig(oracle=False), "llava"), run, None).done)
+    return len(Job(ScoreClips(scorer_part("llava", {})), run, None).done)
 
 
 def weigh(run: Path) -> int:
-    from synvita.weigh.stage import WeighConfig
-    from synvita.weigh.stage import weigh as weigh_all
+    from synvita.weigh.config import WeighConfig
+    from synvita.weigh.weigh import weigh as weigh_all
 
     return weigh_all(run, WeighConfig(oracle=False))["weights"]
 

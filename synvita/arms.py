@@ -16,7 +16,8 @@ from synvita.core.run_folder import again, need, only_one
 from synvita.core.store import parse_lines
 from synvita.recipes import RunConfig
 from synvita.train.config import UNTRAINED, TrainConfig
-from synvita.weigh.stage import unweighed
+from synvita.train.examples import weights_for
+from synvita.weigh.weigh import unweighed
 
 FROM_STDIN = "-"  # in the place of an arm's name
 DONE = "done"  # a line that is no tick's
@@ -87,8 +88,8 @@ def run_arms(
     triplets = need(run, "triplets.jsonl", "triplets make")
     arms = {name: arm for name, arm in config.train.arms.items() if only is None or name in only}
     if any(arm.weights != "none" for arm in arms.values()) and triplets.stat().st_size:
-        need(run, "weights.jsonl", "weigh")
-        if number := unweighed(run):
+        rows = [row for arm in arms.values() for row in weights_for(run, arm)[0]]
+        if number := unweighed(run, rows):
             sys.stderr.write(f"note: {number} clips have no weights, so no arm uses them; {again('weigh', run)}\n")
     fill_cache(run, config)
     cost = {name: (arm.weights != "none", arm.consistency_weight > 0) for name, arm in arms.items()}

@@ -7,28 +7,50 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from synvita.core.backends import Part, check_known
 from synvita.evaluate.config import EvaluateConfig
-from synvita.generate.clips import GenerateConfig
+from synvita.generate.clips import GenerateConfig, generator_part
+from synvita.generate.generator import GENERATORS
 from synvita.train.config import ARMS, VIDEO_ARMS, Arm, TrainConfig
 from synvita.videollm.lora import ALL_LINEAR, ATTENTION, Lora
-from synvita.weigh.stage import WeighConfig
+from synvita.weigh.config import WeighConfig
+from synvita.weigh.scorer import SCORERS
+from synvita.weigh.stage import scorer_part
 from synvita.world.dataset import WorldConfig
 
 MPLUG_OWL = "MAGAer13/mplug-owl-llama-7b-video"
 VIDEO_LLAVA = "LanguageBind/Video-LLaVA-7B"
 PROJECTOR, VICUNA = "LanguageBind/Video-LLaVA-Pretrain-7B", "lmsys/vicuna-7b-v1.5"
+MINI_SCORERS = {"llava": {"checkpoint": "mini-llava"}, "video_llm": {"checkpoint": "mini-video-llava"}}
 MINI_ARMS = dict(sorted((ARMS | VIDEO_ARMS).items(), key=lambda item: item[1].weights == "oracle"))  # the ceiling last
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that a run's numbers depend on. `world` is None for a run on one's own triplets."""
+    """Everything that a run's numbers depend on. `world` is None for a run on one's own triplets.
+
+    `generators`, `scorers`: settings of parts by name (`core.backends.Part`).
+    """
 
     world: WorldConfig | None = None
+    generators: dict[str, dict[str, Any]] = field(default_factory=dict)
+    scorers: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(MINI_SCORERS))
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     weigh: WeighConfig = field(default_factory=WeighConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    def __post_init__(self) -> None:
+        for section, entries, known in (
+            ("generators", self.generators, GENERATORS),
+            ("scorers", self.scorers, SCORERS),
+        ):
+            for name in entries:
+                part = Part.of(section, name, entries)
+                check_known(known, part.use, f"{part.knob}.use")
+        generator_part(self.generate.generator, self.generators)
+        for name in self.weigh.every:
+            scorer_part(name, self.scorers)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values only, as YAML keeps them (tuples become lists)."""
@@ -109,8 +131,9 @@ VIDEOCON = replace(PAPER, lora=Lora(32, 32, 0.05, ALL_LINEAR), epochs=2, batch=3
 
 def full(train: TrainConfig, criterion: str = "difference") -> RunConfig:
     """Weighed by LLaVA-1.5 13B, one of the paper's three scorers; the other two are not here yet."""
-    scorer = {"llava": "llava-hf/llava-1.5-13b-hf"}
-    return RunConfig(weigh=WeighConfig(models=scorer, criteria=(criterion,), oracle=False), train=train)
+    llava = {"checkpoint": "llava-hf/llava-1.5-13b-hf", "device": train.device, "dtype": train.dtype}
+    weigh = WeighConfig(criteria=(criterion,), oracle=False)
+    return RunConfig(scorers={"llava": llava}, weigh=weigh, train=train)
 
 
 def paper_mplug_owl() -> RunConfig:

@@ -7,14 +7,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from synvita.arms import all_arms, run_arms
-from synvita.core.artefacts import SCORES
-from synvita.core.names import folder_name
+from synvita.core.backends import Part
 from synvita.core.progress import progress
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, need, only_one
@@ -38,7 +37,11 @@ def check_backends(config: RunConfig, command: str) -> None:
     from synvita.videollm.checkpoints import look_for
 
     train = {f"--train.{part}": getattr(config.train, part) for part in ("model", "tower", "base")}
-    weigh = {f"--weigh.models.{name}": config.weigh.models.get(name) for name in config.weigh.every}
+    weigh = {
+        f"--scorers.{name}.{part}": config.scorers.get(name, {}).get(part)
+        for name in config.weigh.every
+        for part in ("checkpoint", "tower", "base")
+    }
     uses = {"train": train, "arm": train, "weigh": weigh, "demo": train | weigh}.get(command, {})
     if command in ("train", "arm", "demo"):
         check_device(config.train.device, "--train.device")
@@ -67,14 +70,16 @@ def check_stamps(run: Path, config: RunConfig) -> None:
     Raises:
         ValueError: as `core.stage.check_stamp`.
     """
-    if any(run.glob(SCORES)):
-        from synvita.weigh.stage import ScoreClips
-
-        for name in config.weigh.every:
-            check_stamp(run, ScoreClips(config.weigh, name))
-    for folder, stamp in stamps(run, "clips"):  # one's own generator, module:Class, is loaded by its stage only
-        if stamp.get("generator") == config.generate.generator and "seed" in stamp:
-            check_stamp(run, Claim(folder, stamp | {"seed": config.generate.seed}))
+    sections = (("clips", "generators", config.generators), ("scores", "scorers", config.scorers))
+    for kind, section, entries in sections:
+        for folder, stamp in stamps(run, kind):  # what a part says of itself is compared where it works
+            key = section.removesuffix("s")
+            if not isinstance(stamp.get(key), dict):
+                continue
+            claim = {**stamp, key: Part.of(section, stamp[key]["name"], entries).stamp}
+            if "seed" in stamp:
+                claim["seed"] = config.generate.seed
+            check_stamp(run, Claim(folder, claim))
 
 
 @dataclass(frozen=True)
@@ -134,11 +139,13 @@ def make_clips(
             first begins.
     Returns generator -> counts.
     """
-    from synvita.generate.clips import MakeClips, link
+    from synvita.generate.clips import MakeClips, generator_part, link
 
     need(run, "triplets.jsonl", "triplets make")
     names = generators or [config.generate.generator]
-    every = {name: MakeClips(replace(config.generate, generator=name)) for name in names}
+    knob = "--generators" if generators else "--generate.generator"
+    parts = [generator_part(name, config.generators, knob) for name in names]
+    every = {part.name: MakeClips(part, config.generate.seed) for part in parts}
     for stage in every.values():
         check_stamp(run, stage)
     found = {}
@@ -149,16 +156,29 @@ def make_clips(
     return found
 
 
-def make_weights(run: Path, config: RunConfig, how: How = How()) -> dict[str, int]:
-    """The scores that are missing, also of clips that an earlier call set aside; the weights from all scores."""
-    from synvita.weigh.stage import ScoreClips, weigh
+def make_weights(
+    run: Path, config: RunConfig, how: How = How(), scorers: Sequence[str] | None = None
+) -> dict[str, int]:
+    """The scores that are missing, also of clips that an earlier call set aside; then weights from all scores.
+
+    Args:
+        scorers: only these, and the weights of this ensemble (default: all of the configuration). One that cannot be
+            had is refused before the first begins.
+    """
+    from synvita.weigh.stage import ScoreClips, scorer_part
+    from synvita.weigh.weigh import weigh
 
     need(run, "clip_of_triplet.jsonl", "generate")
-    done = [how.run(ScoreClips(config.weigh, name), run) for name in config.weigh.every]
+    knob, names = ("--weigh.scorers", config.weigh.every) if scorers is None else ("--scorers", scorers)
+    parts = [scorer_part(name, config.scorers, knob) for name in names]
+    every = [ScoreClips(part, config.weigh.decode_timeout) for part in parts]
+    for stage in every:
+        check_stamp(run, stage)
+    done = [how.run(stage, run) for stage in every]
     if how.shard is not None:
         return counts(Outcome(*(sum(column) for column in zip(*map(astuple, done), strict=True))), "clips scored")
     with only_one(run, "weigh"):
-        return weigh(run, config.weigh)
+        return weigh(run, config.weigh, None if scorers is None else [tuple(scorers)])
 
 
 def counts(done: Outcome, what: str) -> dict[str, int]:
@@ -196,19 +216,20 @@ def every_stage(run: Path, config: RunConfig) -> dict[str, Callable[[], Stage | 
 
     Instead of a stage, the number of clips that came as a table: nobody makes them here.
     """
-    from synvita.generate.clips import MakeClips
-    from synvita.weigh.stage import ScoreClips
+    from synvita.generate.clips import MakeClips, generator_part
+    from synvita.weigh.stage import ScoreClips, scorer_part
 
     found: dict[str, Callable[[], Stage | int]] = {}
     for folder, stamp in stamps(run, "clips"):
         table = partial(count_lines, run / folder / MakeClips.file)
-        found[folder] = partial(MakeClips.of_stamp, stamp) if "seed" in stamp else table
-    if not any(stamp.get("generator") == config.generate.generator for _, stamp in stamps(run, "clips")):
-        found[f"clips/{config.generate.generator}"] = partial(MakeClips, config.generate)
+        found[folder] = partial(MakeClips.of_stamp, stamp, config.generators) if "seed" in stamp else table
+    generator = generator_part(config.generate.generator, config.generators)
+    found.setdefault(f"clips/{generator.folder}", partial(MakeClips, generator, config.generate.seed))
     for folder, stamp in stamps(run, "scores"):
-        found[folder] = partial(ScoreClips.of_stamp, stamp)
+        found[folder] = partial(ScoreClips.of_stamp, stamp, config.scorers)
     for name in config.weigh.every:
-        found.setdefault(f"scores/{folder_name(name, '--weigh.scorers')}", partial(ScoreClips, config.weigh, name))
+        scorer = scorer_part(name, config.scorers)
+        found.setdefault(f"scores/{scorer.folder}", partial(ScoreClips, scorer))
     return found
 
 
@@ -230,11 +251,13 @@ def merge_shards(run: Path, config: RunConfig) -> dict[str, Outcome]:
     """
     from synvita.executors.job import merge, shard_files
     from synvita.generate.clips import MakeClips, link
-    from synvita.weigh.stage import ScoreClips, weigh
+    from synvita.weigh.stage import ScoreClips
+    from synvita.weigh.weigh import weigh
 
     merged: dict[str, Outcome] = {}
-    clips = [MakeClips.of_stamp(stamp) for folder, stamp in stamps(run, "clips") if shard_files(run / folder)]
-    scores = [ScoreClips.of_stamp(stamp) for folder, stamp in stamps(run, "scores") if shard_files(run / folder)]
+    waiting = [stamp for kind in ("clips", "scores") for f, stamp in stamps(run, kind) if shard_files(run / f)]
+    clips = [MakeClips.of_stamp(stamp, config.generators) for stamp in waiting if "generator" in stamp]
+    scores = [ScoreClips.of_stamp(stamp, config.scorers) for stamp in waiting if "scorer" in stamp]
     for stage in clips:
         merged[stage.folder] = merge(stage, run)
         link(run, stage)
@@ -243,8 +266,10 @@ def merge_shards(run: Path, config: RunConfig) -> dict[str, Outcome]:
     if not merged:
         raise ValueError(f"--run: no shards wait in {run}; make some with: {again('generate', run)} --shard 1/8")
     if scores:
+        groups = [(scorer.part.name,) for scorer in scores] + config.weigh.ensembles
+        known = {stamp["scorer"]["name"] for _, stamp in stamps(run, "scores")}
         with only_one(run, "weigh"):
-            weigh(run, config.weigh)
+            weigh(run, config.weigh, [group for group in dict.fromkeys(groups) if known.issuperset(group)])
     return merged
 
 

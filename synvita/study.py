@@ -148,7 +148,7 @@ def collect(folder: Path) -> Path:
         seed = run.name.removeprefix("seed-")
         for path in sorted((run / "figures").glob("*.json")):
             arms.setdefault(path.stem, {})[seed] = flat(read_json(path))
-        if (run / "weights.jsonl").exists():
+        if (run / "weights").exists():
             from synvita.evaluate.results import weight_quality
 
             who = {"single frames": ["llava"], "the whole video": ["video_llm"], "both": ["llava", "video_llm"]}

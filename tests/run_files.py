@@ -1,9 +1,12 @@
-"""A run folder's clips and scores for tests: written by hand, or made by the stages."""
+"""A run folder's clips, scores and weights for tests: written by hand, or made by the stages."""
 
-from synvita.core.artefacts import clips_file, scores_file
+from synvita.core.artefacts import TRUTH, clips_file, default_weights, scores_file, stamp_weights, weights_file
 from synvita.core.names import folder_name
-from synvita.core.store import write_records
+from synvita.core.records import ClipWeight
+from synvita.core.store import read_records, write_records
 from synvita.executors import local
+
+MINI = {"llava": {"checkpoint": "mini-llava"}, "video_llm": {"checkpoint": "mini-video-llava"}}
 
 
 def write_clips(run, clips):
@@ -17,18 +20,45 @@ def write_scores(run, scores):
         write_records(path, [score for score in scores if score.scorer == scorer])
 
 
-def generate(run, config):
-    """`synvita generate` without the command."""
-    from synvita.generate.clips import MakeClips, link
+def write_weights(run, rows):
+    """A file per group of scorers and criterion; the first of them are what an arm uses that names none."""
+    for path in (run / "weights").glob("*") if (run / "weights").exists() else ():
+        path.unlink()
+    files = {}
+    for row in rows:
+        files.setdefault((tuple(row.scorers), row.criterion), []).append(row)
+    for (scorers, criterion), some in files.items():
+        write_records(weights_file(run, scorers, criterion), some)
+    learned = [key for key in files if key[0] != TRUTH] or list(files)
+    stamp_weights(run, learned[0][0], list(dict.fromkeys(criterion for _, criterion in learned)))
 
-    stage = MakeClips(config)
+
+def weight_rows(run):
+    """All weights: the default's first, the oracle's last."""
+    default = default_weights(run)
+    rows = [r for path in sorted((run / "weights").glob("*.jsonl")) for r in read_records(path, ClipWeight)]
+
+    def rank(row):
+        scorers = tuple(row.scorers)
+        order = default.criteria.index(row.criterion) if row.criterion in default.criteria else 99
+        return (scorers == TRUTH, scorers != default.scorers, scorers, order)
+
+    return sorted(rows, key=rank)
+
+
+def generate(run, config, generators=()):
+    """`synvita generate` without the command."""
+    from synvita.generate.clips import MakeClips, generator_part, link
+
+    stage = MakeClips(generator_part(config.generator, dict(generators)), config.seed)
     done = local.run(stage, run)
     link(run, stage)
     return {"made": done.made, "kept": done.kept, "set_aside": done.set_aside}
 
 
-def score(run, config):
+def score(run, config, scorers=MINI):
     """The scores that `synvita weigh` makes; how many clips each scorer set aside, at most."""
-    from synvita.weigh.stage import ScoreClips
+    from synvita.weigh.stage import ScoreClips, scorer_part
 
-    return max(local.run(ScoreClips(config, name), run).set_aside for name in config.every)
+    stages = [ScoreClips(scorer_part(name, scorers), config.decode_timeout) for name in config.every]
+    return max(local.run(stage, run).set_aside for stage in stages)

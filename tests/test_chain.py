@@ -12,11 +12,12 @@ import time
 import numpy as np
 import pytest
 import yaml
+from run_files import weight_rows
 from small import SMALL
 
 from synvita.cli import main
 from synvita.core.artefacts import read_clips, read_scores
-from synvita.core.records import ClipWeight, Triplet, clip_id
+from synvita.core.records import Triplet, clip_id
 from synvita.core.store import parse_lines, read_records
 from synvita.evaluate import metrics
 from synvita.recipes import MINI_ARMS
@@ -26,7 +27,7 @@ def test_the_run_folder_has_the_promised_records(small_run):
     triplets = read_records(small_run / "triplets.jsonl", Triplet)
     clips = list(read_clips(small_run).values())
     scores = read_scores(small_run)
-    weights = read_records(small_run / "weights.jsonl", ClipWeight)
+    weights = weight_rows(small_run)
     assert sum(t.split == "train" for t in triplets) == 42
     for clip in clips:
         assert clip.clip_id == clip_id(clip.caption, clip.generator, clip.revision, clip.settings, clip.seed)
@@ -116,7 +117,7 @@ def killed_and_resumed(reference, run, moments):
         child.wait()
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0, f"killed after {moments} s"
     for file in (
-        "weights.jsonl",
+        "weights/llava-difference.jsonl",
         "clips/world_simulator/clips.jsonl",
         "scores/llava/scores.jsonl",
         "pairs/weighted/0/open.jsonl",
@@ -160,14 +161,23 @@ def test_an_arm_that_fails_is_named_and_the_one_beside_it_is_kept(small_run, tmp
     for part in ("adapters", "pairs"):
         shutil.rmtree(run / part / "real_only")
     broken = tmp_path / "broken.yaml"
-    broken.write_text("train: {arms: {broken: {weights: learned, scorers: [nobody]}}}")
+    broken.write_text("train: {arms: {broken: {weights: uniform, consistency_weight: 1.0e+300}}}")
     command = ["train", "--run", str(run), "--arms", "broken,real_only", "--config", str(broken)]
     assert main([*command, "--workers", "2"]) == 2
     errors = capfd.readouterr().err
-    assert "arm 'broken' failed (see above); the others are kept" in errors and "nobody" in errors
-    assert not (run / "adapters" / "broken").exists() and not children_of(run)
+    assert "arm 'broken' failed (see above); the others are kept" in errors and "the loss is inf on triplets" in errors
+    assert not children_of(run)
     for file in ("pairs/real_only/0/open.jsonl", "adapters/real_only/0/adapter_model.safetensors"):
         assert (run / file).read_bytes() == (small_run / file).read_bytes()
+
+
+def test_an_arm_with_weights_that_nobody_made_is_refused_before_any_arm_begins(small_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run, ignore=shutil.ignore_patterns("adapters", "pairs", "checkpoints"))
+    arm = "{broken: {weights: learned, scorers: [nobody]}}"
+    line = refused(capsys, "train", "--run", run, "--arms", "broken,real_only", "--train.arms", arm)
+    assert "has no weights nobody-difference (there: llava-difference" in line
+    assert not (run / "adapters").exists()
 
 
 def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path):
@@ -222,14 +232,16 @@ def test_an_unknown_arm_lists_the_known_ones(small_run, capsys):
 def test_a_weight_outside_0_1_is_named_by_file_and_line(small_run, tmp_path, capsys, weight):
     run = tmp_path / "run"
     run.mkdir()
-    for name in ("config.yaml", "triplets.jsonl", "weights.jsonl"):
+    for name in ("config.yaml", "triplets.jsonl"):
         shutil.copy(small_run / name, run / name)
-    lines = (run / "weights.jsonl").read_text().splitlines(keepends=True)
+    shutil.copytree(small_run / "weights", run / "weights")
+    path = run / "weights/llava-difference.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
     fields = json.loads(lines[2])
     lines[2] = json.dumps(fields).replace(f'"weight": {fields["weight"]}', f'"weight": {weight}') + "\n"
-    (run / "weights.jsonl").write_text("".join(lines))
+    path.write_text("".join(lines))
     line = refused(capsys, "arm", "--run", run, "--arm", "weighted")
-    assert "weights.jsonl:3: " in line and ("NaN is not JSON" if weight == "NaN" else "weight: ") in line
+    assert "llava-difference.jsonl:3: " in line and ("NaN is not JSON" if weight == "NaN" else "weight: ") in line
     assert weight == "NaN" or "[0, 1]" in line
 
 

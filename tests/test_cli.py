@@ -137,7 +137,7 @@ def test_train_refuses_an_arm_that_the_configuration_does_not_have(run, capsys):
     [
         ("train", ["--train.device", "cuda"], "--train.device"),
         ("train", ["--train.model", "nowhere"], "--train.model"),
-        ("weigh", ["--weigh.models.llava", "nowhere"], "--weigh.models.llava"),
+        ("weigh", ["--scorers.llava.checkpoint", "nowhere"], "--scorers.llava.checkpoint"),
         ("train", ["--train.model", "no_such_module:Model"], "--train.model"),
         ("demo", ["--train.device", "cuda"], "--train.device"),
     ],
@@ -169,6 +169,7 @@ def test_commands_in_messages_can_be_pasted_into_a_shell(tmp_path, capsys):
 def test_files_of_the_run_folder_edited_by_hand_are_named_with_their_line(small_run, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(small_run, run, ignore=shutil.ignore_patterns("cache", "real", "clips"))
+    weights = "weights/llava-difference.jsonl"
     cases = [
         ("triplets.jsonl", '{"id": 1}\n', "evaluate", "triplets.jsonl:1: a Triplet needs the key"),
         ("set_aside.jsonl", '{"id": "x"}\n', "generate", "set_aside.jsonl:1: needs stage, id and reason"),
@@ -176,11 +177,11 @@ def test_files_of_the_run_folder_edited_by_hand_are_named_with_their_line(small_
         ("results.json", "[]", "report", "results.json: expected an object"),
         ("results.json", "{}", "report", "results.json: lacks 'arms'"),
         ("pairs/synvita/0/open.jsonl", '{"label": 1}\n', "evaluate", "open.jsonl:1:"),
-        ("weights.jsonl", (run / "weights.jsonl").read_text().splitlines()[0] + "\n", "evaluate", "weights.jsonl:2:"),
+        (weights, (run / weights).read_text().splitlines()[0] + "\n", "evaluate", "difference.jsonl:2:"),
     ]
     for name, text, command, message in cases:
         before = (run / name).read_text() if (run / name).exists() else None
-        (run / name).write_text(text * 2 if name == "weights.jsonl" else text)
+        (run / name).write_text(text * 2 if name == weights else text)
         assert message in error_of(capsys, [command, "--run", str(run)])
         (run / name).write_text(before) if before is not None else (run / name).unlink()
 

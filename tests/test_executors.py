@@ -13,7 +13,7 @@ HOW = {"processes": ["--workers", "2"], "ray": ["--executor", "ray", "--workers"
 
 def files(run):
     """Every record and clip of a run, by name."""
-    names = ("clips", "scores", "clip_of_triplet.jsonl", "weights.jsonl")
+    names = ("clips", "scores", "clip_of_triplet.jsonl", "weights")
     paths = [p for name in names for p in ([run / name] if (run / name).is_file() else (run / name).rglob("*"))]
     return {p.relative_to(run).as_posix(): p.read_bytes() for p in paths if p.is_file()}
 
@@ -79,14 +79,14 @@ def test_a_scorer_and_a_criterion_may_be_added_before_anything_is_trained(triple
     assert set(p.name for p in (run / "scores").iterdir()) == {"llava"}
     assert main(["weigh", "--run", str(run), "--weigh.also", "[video_llm]", "--weigh.criteria", "[product]"]) == 0
     after = files(run)
-    assert {name: after[name] for name in before if name != "weights.jsonl"} | {"weights.jsonl": b""} == {
-        **before, "weights.jsonl": b""
-    }  # fmt: skip
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {"weights/stamp.json"}
+    assert {"weights/llava-product.jsonl", "weights/video_llm-product.jsonl"} <= after.keys() - before.keys()
     assert set(p.name for p in (run / "scores").iterdir()) == {"llava", "video_llm"}
     capsys.readouterr()
-    assert main(["weigh", "--run", str(run), "--weigh.frames", "2"]) == 2
+    assert main(["weigh", "--run", str(run), "--scorers.llava.frames", "2"]) == 2
     error = capsys.readouterr().err
-    assert "scores/llava was made otherwise (frames: 4 -> 2)" in error and error.count("\n") == 1
+    assert "scores/llava was made otherwise (scorer.options.frames: None -> 2)" in error and error.count("\n") == 1
     assert main(["weigh", "--run", str(run)]) == 0 and files(run) == after  # the folder's settings are what they were
 
 

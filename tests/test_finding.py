@@ -6,10 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
+from run_files import weight_rows, write_weights
 
 from synvita.cli import main
 from synvita.core.records import ClipWeight
-from synvita.core.store import parse_lines, read_records, write_records
+from synvita.core.store import parse_lines
 from synvita.evaluate.metrics import roc_auc
 
 SIZES = ["--world.per-template", "1", "--world.questions", "5"]
@@ -38,12 +39,12 @@ def test_shuffling_the_clips_among_triplets_removes_the_gain_of_weighted_oracle(
     options = ["--world.test", "7", "--world.test_open", "1400", *SIZES]
     assert main(["demo", "--run", str(true), "--arms", "real_only,weighted_oracle", *options]) == 0
     shutil.copytree(true, shuffled, ignore=shutil.ignore_patterns("adapters", "pairs", "report", "results.json"))
-    rows = read_records(shuffled / "weights.jsonl", ClipWeight)
+    rows = weight_rows(shuffled)
     oracle = [r for r in rows if r.scorers == ["world_truth"]]
     clips = [r.clip_id for r in oracle]
     random.Random(0).shuffle(clips)
     moved = [ClipWeight(r.triplet_id, c, r.criterion, r.scorers, r.weight) for r, c in zip(oracle, clips, strict=True)]
-    write_records(shuffled / "weights.jsonl", moved)
+    write_weights(shuffled, moved)
     assert main(["arm", "--run", str(shuffled), "--arm", "weighted_oracle", *options]) == 0
 
     base, gained, without = (

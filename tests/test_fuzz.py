@@ -192,10 +192,12 @@ def test_configurations(place, begun, data):
             check(["report", "--run", run, "--config", Path(folder) / "own.yaml"], outside)
 
 
-RECORDS = ["triplets.jsonl", "clips/world_simulator/clips.jsonl", "clip_of_triplet.jsonl", "scores/llava/scores.jsonl",
-           "weights.jsonl", "results.json", "benchmarks/qa.jsonl", "benchmarks/retrieval_events.jsonl",
-           "pairs/synvita/0/open.jsonl", "pairs/uniform/0/qa.jsonl", "adapters/synvita/0/arm.json",
-           "pairs/synvita/0/model.json"]  # fmt: skip
+RECORDS = [
+    "triplets.jsonl", "clips/world_simulator/clips.jsonl", "clip_of_triplet.jsonl", "scores/llava/scores.jsonl",
+    "weights/llava-difference.jsonl", "weights/stamp.json", "results.json", "benchmarks/qa.jsonl",
+    "benchmarks/retrieval_events.jsonl", "pairs/synvita/0/open.jsonl", "pairs/uniform/0/qa.jsonl",
+    "adapters/synvita/0/arm.json", "pairs/synvita/0/model.json",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

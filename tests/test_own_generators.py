@@ -5,10 +5,11 @@ import shutil
 import sys
 
 import pytest
+from run_files import weight_rows
 
 from synvita.cli import main
 from synvita.core.artefacts import read_clips
-from synvita.core.records import Clip, ClipWeight, Triplet
+from synvita.core.records import Clip, Triplet
 from synvita.core.store import parse_lines, read_records, write_records
 from synvita.core.video import read_frames
 
@@ -16,27 +17,25 @@ OWN = '''
 import numpy as np
 
 class Bright:
-    name, revision, fps, upscale, grey = "bright", "1", 4, 1, 200
+    grey = 200
 
-    def settings(self, triplet):
-        return {}
+    def describe(self):
+        return {"revision": "1", "fps": 4}
 
-    def generate(self, caption, settings, seed):
-        return np.full((4, 16, 16, 3), self.grey, np.uint8)
+    def generate(self, captions, seeds):
+        return [np.full((4, 16, 16, 3), self.grey, np.uint8) for _ in captions]
 
 class Dark(Bright):
-    name, grey = "dark", 50
+    grey = 50
 
 class Refusing(Bright):
-    name = "refusing"
-
-    def generate(self, caption, settings, seed):
+    def generate(self, captions, seeds):
         raise ValueError("no such thing")
 
 class Grey:
     """Fits a caption of n words by n tenths times how bright a clip is."""
-    def score(self, frames, captions):
-        return [len(caption.split()) / 10 * round(frames.mean() / 250, 2) for caption in captions]
+    def score(self, video, captions):
+        return [len(caption.split()) / 10 * round(video.frames.mean() / 250, 2) for caption in captions]
 '''
 TRIPLETS = [
     Triplet("t0", "v0.mp4", "one", "one two three"),
@@ -78,7 +77,7 @@ def status_of(run, capsys):
 
 def weights(run):
     files = {clip.clip_id: clip.generator for clip in read_clips(run).values()}
-    return {(r.triplet_id, files[r.clip_id]): r.weight for r in read_records(run / "weights.jsonl", ClipWeight)}
+    return {(r.triplet_id, files[r.clip_id]): r.weight for r in weight_rows(run)}
 
 
 def test_two_generators_give_a_triplet_two_clips_each_with_the_weight_of_its_own_scores(run, capsys):
@@ -87,9 +86,9 @@ def test_two_generators_give_a_triplet_two_clips_each_with_the_weight_of_its_own
     links = [(f["triplet_id"], f["clip_id"]) for _, f in parse_lines(run / "clip_of_triplet.jsonl")]
     assert len(links) == 4 and len(set(links)) == 4
     assert weights(run) == pytest.approx({  # words of t^s less words of t^r, in tenths, times 0.8 and 0.2
-        ("t0", "bright"): 0.16, ("t0", "dark"): 0.04, ("t1", "bright"): 0.16, ("t1", "dark"): 0.04
+        ("t0", "Bright"): 0.16, ("t0", "Dark"): 0.04, ("t1", "Bright"): 0.16, ("t1", "Dark"): 0.04
     })  # fmt: skip
-    assert status_of(run, capsys)["clips/dark"] == "2 there, 0 missing"
+    assert status_of(run, capsys)["clips/Dark"] == "2 there, 0 missing"
 
 
 def test_generators_may_be_added_one_after_the_other_and_leave_the_same_bytes(run, tmp_path):
@@ -98,17 +97,17 @@ def test_generators_may_be_added_one_after_the_other_and_leave_the_same_bytes(ru
     assert main(["generate", "--run", str(run), "--generators", f"{BRIGHT},{DARK}"]) == 0
     for name in (DARK, BRIGHT):
         assert main(["generate", "--run", str(other), "--generators", name]) == 0
-    for path in ("clip_of_triplet.jsonl", "clips/dark/clips.jsonl", "clips/bright/clips.jsonl", "config.yaml"):
+    for path in ("clip_of_triplet.jsonl", "clips/Dark/clips.jsonl", "clips/Bright/clips.jsonl", "config.yaml"):
         assert (run / path).read_bytes() == (other / path).read_bytes()
 
 
 def test_a_generator_that_refuses_everything_leaves_an_empty_file_and_says_why(run, capsys):
     status, out, err = say(capsys, "generate", "--run", str(run), "--generators", "two_generators:Refusing")
     assert status == 3 and "2 set_aside" in out and "2 set aside" in err
-    assert read_records(run / "clips/refusing/clips.jsonl", Clip) == []
+    assert read_records(run / "clips/Refusing/clips.jsonl", Clip) == []
     assert list(parse_lines(run / "clip_of_triplet.jsonl")) == []
     assert say(capsys, "weigh", "--run", str(run))[0] == 0
-    assert read_records(run / "weights.jsonl", ClipWeight) == []
+    assert weight_rows(run) == []
 
 
 def test_a_generator_that_cannot_be_planned_is_one_line_leaves_nothing_and_does_not_hide_the_rest(run, capsys):
@@ -117,7 +116,7 @@ def test_a_generator_that_cannot_be_planned_is_one_line_leaves_nothing_and_does_
     assert not (run / "clips/world_simulator").exists()
     assert main(["generate", "--run", str(run), "--generators", DARK]) == 0
     lines = status_of(run, capsys)
-    assert lines["clips/dark"] == "2 there, 0 missing"
+    assert lines["clips/Dark"] == "2 there, 0 missing"
     assert lines["clips/world_simulator"].startswith("unknown: triplet t0: the world simulator needs")
 
 
@@ -129,11 +128,11 @@ def test_a_generator_that_is_not_there_is_refused_before_the_first_one_begins(ru
 def test_shards_of_a_generator_that_is_not_the_configurations_are_merged(run, capsys):
     for part in ("1/2", "2/2"):
         assert main(["generate", "--run", str(run), "--generators", DARK, "--shard", part]) == 0
-    assert "2 shards wait for merge" in status_of(run, capsys)["clips/dark"]
+    assert "2 shards wait for merge" in status_of(run, capsys)["clips/Dark"]
     status, out, _ = say(capsys, "merge", "--run", str(run))
-    assert status == 0 and "clips/dark: 2 from the shards" in out
+    assert status == 0 and "clips/Dark: 2 from the shards" in out
     assert len(list(parse_lines(run / "clip_of_triplet.jsonl"))) == 2
-    assert status_of(run, capsys)["clips/dark"] == "2 there, 0 missing"
+    assert status_of(run, capsys)["clips/Dark"] == "2 there, 0 missing"
 
 
 def test_another_seed_is_refused_before_anything_is_written(run, capsys):
@@ -141,7 +140,7 @@ def test_another_seed_is_refused_before_anything_is_written(run, capsys):
     assert main(["generate", "--run", str(run), *settings]) == 0
     before = (run / "config.yaml").read_bytes()
     status, _, err = say(capsys, "status", "--run", str(run), "--generate.seed", "3")
-    assert status == 2 and "clips/dark was made otherwise (seed: 0 -> 3)" in err and err.count("\n") == 1
+    assert status == 2 and "clips/Dark was made otherwise (seed: 0 -> 3)" in err and err.count("\n") == 1
     assert (run / "config.yaml").read_bytes() == before
 
 
@@ -154,7 +153,7 @@ def test_clips_of_a_table_are_named_in_the_status(run, tmp_path, capsys):
     table.write_text(json.dumps(row) + "\n")
     assert main(["generate", "--run", str(run), "--clips", str(table)]) == 0
     lines = status_of(run, capsys)
-    assert lines["clips/mine"] == "1 there, from a table" and lines["clips/dark"] == "2 there, 0 missing"
+    assert lines["clips/mine"] == "1 there, from a table" and lines["clips/Dark"] == "2 there, 0 missing"
 
 
 def test_a_clip_that_one_scorer_set_aside_keeps_the_weights_of_the_others(run, capsys):
@@ -165,19 +164,20 @@ def test_a_clip_that_one_scorer_set_aside_keeps_the_weights_of_the_others(run, c
     assert main(["weigh", "--run", str(run)]) == 3
     assert len(weights(run)) == 2
     write_records(run / "set_aside.jsonl", [{"stage": "weigh scores/Grey", "id": clip.clip_id, "reason": "torn"}])
-    from synvita.weigh.stage import WeighConfig, weigh
+    from synvita.weigh.config import WeighConfig
+    from synvita.weigh.weigh import weigh
 
     counts = weigh(run, WeighConfig(("two_generators:Grey",), oracle=False))
     assert counts == {"weights": 1, "without_clip": 0, "set_aside": 1} and len(weights(run)) == 1
 
 
 def test_clips_made_after_the_weights_are_counted_before_training(run, capsys):
-    from synvita.weigh.stage import unweighed
+    from synvita.weigh.weigh import unweighed
 
     assert main(["generate", "--run", str(run), "--generators", DARK]) == 0
     assert main(["weigh", "--run", str(run)]) == 0
-    assert unweighed(run) == 0
+    assert unweighed(run, weight_rows(run)) == 0
     assert main(["generate", "--run", str(run), "--generators", BRIGHT]) == 0
-    assert unweighed(run) == 2
+    assert unweighed(run, weight_rows(run)) == 2
     _, _, err = say(capsys, "train", "--run", str(run), "--arms", "uniform")  # stops at the videos, which are none
     assert f"note: 2 clips have no weights, so no arm uses them; synvita weigh --run {run}" in err

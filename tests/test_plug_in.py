@@ -4,12 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+from run_files import weight_rows
 from small import SMALL
 
 from synvita.cli import main
 from synvita.core.artefacts import read_clips
-from synvita.core.records import ClipWeight
-from synvita.core.store import read_records
 from synvita.core.video import read_frames, write_video
 
 OWN = '''
@@ -17,20 +16,18 @@ import numpy as np
 
 class Painter:
     """Paints every clip in one grey that depends on the caption."""
-    name, revision, fps, upscale = "painter", "7", 4, 1
+    def describe(self):
+        return {"revision": "7", "fps": 4}
 
-    def settings(self, triplet):
-        return {}
-
-    def generate(self, caption, settings, seed):
-        if caption.startswith("three"):
+    def generate(self, captions, seeds):
+        if any(caption.startswith("three") for caption in captions):
             raise ValueError("cannot count")
-        return np.full((4, 16, 16, 3), len(caption) % 200, np.uint8)
+        return [np.full((4, 16, 16, 3), len(caption) % 200, np.uint8) for caption in captions]
 
 class Length:
     """Scores a caption by its number of words."""
-    def score(self, frames, captions):
-        assert frames.dtype == np.uint8 and frames.shape[1:] == (16, 16, 3)
+    def score(self, video, captions):
+        assert video.frames.dtype == np.uint8 and video.frames.shape == (4, 16, 16, 3)
         return [len(caption.split()) / 100 for caption in captions]
 
 from synvita.videollm.video_llava import VideoLlava
@@ -63,13 +60,13 @@ def test_a_generator_and_a_scorer_of_ones_own_are_used_by_name(tmp_path, own_mod
     assert main(["triplets", "make", "--run", str(run), *options]) == 0
     assert main(["generate", "--run", str(run), *options]) == 3
     clips = list(read_clips(run).values())
-    assert clips and {c.generator for c in clips} == {"painter"} and {c.revision for c in clips} == {"7"}
+    assert clips and {c.generator for c in clips} == {"Painter"} and {c.revision for c in clips} == {"7"}
     frames = read_frames(run / clips[0].file, range(4))
     assert np.abs(frames.astype(int) - len(clips[0].caption) % 200).max() <= 3
     assert "cannot count" in (run / "set_aside.jsonl").read_text()
     capsys.readouterr()
     assert main(["weigh", "--run", str(run), *options]) in (0, 3)
-    rows = read_records(run / "weights.jsonl", ClipWeight)
+    rows = weight_rows(run)
     own = [row for row in rows if row.scorers == ["own_parts:Length"]]
     assert rows[0] == own[0] and {row.triplet_id for row in own} == {row.triplet_id for row in rows}
     assert [row.scorers for row in rows if row not in own] == [["video_llm"]] * len(own)  # the recipe's, beside it

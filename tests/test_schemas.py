@@ -22,7 +22,7 @@ DOCUMENTED = {
         ("triplets.jsonl", Triplet),
         ("clips/<generator>/clips.jsonl", Clip),
         ("scores/<scorer>/scores.jsonl", ScoredClip),
-        ("weights.jsonl", ClipWeight),
+        ("weights/<scorers>-<criterion>.jsonl", ClipWeight),
     ],
 )
 def test_the_documented_fields_are_those_of_the_record(file, kind):

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from run_files import weight_rows
 from small import SMALL
 
 from synvita import study
@@ -51,16 +52,15 @@ def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_pat
 
 
 def test_with_the_truth_all_criteria_but_uniform_are_one(small_run, tmp_path):
-    from synvita.core.records import ClipWeight
-    from synvita.core.store import read_records
-    from synvita.weigh.stage import WeighConfig, weigh
+    from synvita.weigh.config import WeighConfig
+    from synvita.weigh.weigh import weigh
 
     for name in ("clips", "scores"):
         shutil.copytree(small_run / name, tmp_path / name)
     for name in ("triplets.jsonl", "clip_of_triplet.jsonl"):
         (tmp_path / name).write_bytes((small_run / name).read_bytes())
     weigh(tmp_path, WeighConfig(criteria=study.TABLE_4))
-    rows = [r for r in read_records(tmp_path / "weights.jsonl", ClipWeight) if r.scorers == ["world_truth"]]
+    rows = [r for r in weight_rows(tmp_path) if r.scorers == ["world_truth"]]
     found = {c: [(r.triplet_id, r.weight) for r in rows if r.criterion == c] for c in study.TABLE_4}
     assert found["target"] == found["product"] == found["hard"] == found["difference"] != found["uniform"]
     assert {w for _, w in found["difference"]} == {0.0, 1.0}

@@ -97,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
     weigh = stage(
         "weigh", "stage 3: score every clip with both captions and turn the scores into weights", run.run_weigh
     )
+    weigh.add_argument("--scorers", metavar="A,B", help="score with these, and weigh with them as one ensemble")
     for items in (generate, weigh):
         add_executors(items)
     stage("merge", "put the shards of generate or weigh together", run.run_merge)

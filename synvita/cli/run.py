@@ -98,7 +98,9 @@ def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
 def run_weigh(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
 
-    say_counts("weigh", stages.make_weights(a.run, settled(a, flags), how(a)))
+    config = settled(a, flags)
+    scorers = None if a.scorers is None else chosen(a.scorers, "--scorers")
+    say_counts("weigh", stages.make_weights(a.run, config, how(a), scorers))
     return left_out(a.run, "weigh") if a.shard is None else 0
 
 

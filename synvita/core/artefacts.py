@@ -1,13 +1,24 @@
-"""Clips and scores of a run, whoever made them: a folder per generator and per scorer, each with its stamp."""
+"""Clips, scores and weights of a run, whoever made them.
+
+clips/<generator>/clips.jsonl, scores/<scorer>/scores.jsonl, each with its stamp;
+weights/<scorers joined by +>-<criterion>.jsonl, and weights/stamp.json: which of these an arm uses that names none.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from synvita.core.records import Clip, ScoredClip
-from synvita.core.store import read_records
+from synvita.core.names import folder_name
+from synvita.core.reading import read_json
+from synvita.core.records import Clip, ClipWeight, ScoredClip
+from synvita.core.run_folder import again
+from synvita.core.store import read_records, write_atomic
 
 CLIPS, SCORES = "clips/*/clips.jsonl", "scores/*/scores.jsonl"
+TRUTH = ("world_truth",)
 
 
 def clips_file(run: Path, generator: str) -> Path:
@@ -27,11 +38,61 @@ def read_clips(run: Path) -> dict[str, Clip]:
     return {c.clip_id: c for path in sorted(run.glob(CLIPS)) for c in read_records(path, Clip, ("clip_id",))}
 
 
+def has_clips(run: Path) -> bool:
+    return any(run.glob(CLIPS))
+
+
 def read_scores(run: Path) -> list[ScoredClip]:
     """The scores of all scorers. A score that is there twice would count double: refused by file:line."""
     paths = sorted(run.glob(SCORES))
     return [s for path in paths for s in read_records(path, ScoredClip, ("clip_id", "caption", "scorer"))]
 
 
-def has_clips(run: Path) -> bool:
-    return any(run.glob(CLIPS))
+# ---- weights
+
+
+@dataclass(frozen=True)
+class Default:
+    """What `weights/stamp.json` says: the ensemble, and the criteria that it was weighed with."""
+
+    scorers: tuple[str, ...]
+    criteria: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        """Of which criterion figures show the weights: Eq. 4's, or if there are none, the first."""
+        return "difference" if "difference" in self.criteria else self.criteria[0]
+
+
+def weights_file(run: Path, scorers: Sequence[str], criterion: str) -> Path:
+    names = "+".join(folder_name(name, "--weigh.scorers") for name in scorers)
+    return run / "weights" / f"{names}-{criterion}.jsonl"
+
+
+def stamp_weights(run: Path, scorers: Sequence[str], criteria: Sequence[str]) -> None:
+    """Say which weights an arm uses that names none."""
+    text = json.dumps({"scorers": list(scorers), "criteria": list(criteria)})
+    write_atomic(run / "weights" / "stamp.json", f"{text}\n")
+
+
+def default_weights(run: Path) -> Default | None:
+    """None where nothing was weighed."""
+    path = run / "weights" / "stamp.json"
+    if not path.exists():
+        return None
+    told = read_json(path, ["scorers", "criteria"])
+    return Default(tuple(told["scorers"]), tuple(told["criteria"]))
+
+
+def read_weights(run: Path, scorers: Sequence[str], criterion: str) -> list[ClipWeight]:
+    """The weights of one group of scorers.
+
+    Raises:
+        ValueError: no such weights, with what is there and the command that makes them; a bad line or the same weight
+            twice, by file:line.
+    """
+    path = weights_file(run, scorers, criterion)
+    if not path.exists():
+        there = ", ".join(sorted(p.stem for p in path.parent.glob("*.jsonl"))) or "none"
+        raise ValueError(f"--run: {run} has no weights {path.stem} (there: {there}); first run: {again('weigh', run)}")
+    return read_records(path, ClipWeight, ("triplet_id", "clip_id"))

@@ -155,16 +155,22 @@ def clip_id(caption: str, generator: str, revision: str, settings: dict[str, Any
 
 @dataclass(frozen=True)
 class ScoredClip:
-    """One VQA score (f-bar of one scorer): how well a caption fits a clip, over `frames` frames."""
+    """One VQA score (f-bar of one scorer): how well a caption fits a clip.
+
+    What the scorer saw: `frames` frames, chosen by `rule` (of `core.video`; "record": the clip's record alone), of
+    `size` (height, width) before the scorer's own preprocessing.
+    """
 
     clip_id: str
     caption: str
     scorer: str
     frames: int
+    rule: str
+    size: list[int]
     score: float
 
     def __post_init__(self) -> None:
-        for name in ("clip_id", "caption", "scorer"):
+        for name in ("clip_id", "caption", "scorer", "rule"):
             require_text(name, getattr(self, name))
         require_whole("frames", self.frames)
         require_share("score", self.score)

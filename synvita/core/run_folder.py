@@ -22,6 +22,8 @@ from synvita.core.store import write_atomic
 # stamps, so others may be added beside them, but not under arms that were trained on them.
 MADE = {
     "world": ("triplets.jsonl",),
+    "generators": (),
+    "scorers": (),
     "generate": ("adapters", "checkpoints", "pairs"),
     "weigh": ("adapters", "checkpoints", "pairs"),
     "train": ("adapters", "checkpoints", "pairs"),

@@ -16,6 +16,7 @@ from synvita.core.reading import check_keys, parse_yaml
 T = TypeVar("T")
 
 
+OPEN = ("generators", "scorers", "models")  # sections whose entries have names and settings that nobody knows before
 KINDS = {int: "a whole number", str: "text", bool: "true or false"}
 
 
@@ -48,6 +49,8 @@ def unknown_knob(path: str, known: list[str]) -> str:
 def convert(hint: Any, value: Any, path: str) -> Any:
     """A plain value as the type that a field declares."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
     if origin in (typing.Union, types.UnionType):
         if value is None:
             return None
@@ -97,13 +100,17 @@ def override(values: dict[str, Any], flags: list[str]) -> dict[str, Any]:
             if not rest:
                 raise ValueError(f"{flag}: needs a value")
             text = rest.pop(0)
-        *parents, last = name.replace("-", "_").split(".")
+        typed = name.split(".")
+        open_ended = typed[0] in OPEN and len(typed) == 3
+        *parents, last = [p if open_ended and i == 1 else p.replace("-", "_") for i, p in enumerate(typed)]
         into = values
         for depth, key in enumerate(parents):
+            if open_ended:
+                into.setdefault(key, {})
             if not isinstance(into.get(key), dict):
                 raise ValueError(unknown_knob(".".join([*parents[: depth + 1], last]), sorted(dotted(values))))
             into = into[key]
-        if last not in into and parents[-1] not in ("models",):
+        if last not in into and not open_ended:
             raise ValueError(unknown_knob(".".join([*parents, last]), sorted(dotted(values))))
         value = parse_yaml(text, flag)
         if isinstance(value, dict):

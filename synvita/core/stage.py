@@ -7,7 +7,7 @@ batches, workers, progress, writing, what is set aside) is an executor's: `synvi
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,12 @@ class Resources:
     cpus: int = 1
 
 
+def resources_of(options: Mapping[str, Any]) -> Resources:
+    """Of a part that works on the device which its options name: an accelerator is a whole one."""
+    on_gpu = options.get("device_map") is not None or str(options.get("device", "cpu")).split(":")[0] != "cpu"
+    return Resources(gpus=float(on_gpu))
+
+
 class Stage(Protocol):
     """What an executor needs of a stage. It travels to workers before `setup`, so until then it holds settings only.
 
@@ -49,8 +55,10 @@ class Stage(Protocol):
     key_field: str
     unique: tuple[str, ...]
     batch: int
-    stamp: dict[str, Any]
     resources: Resources
+
+    @property
+    def stamp(self) -> dict[str, Any]: ...
 
     def items(self, run: Path) -> list[Any]:
         """Everything that there is to do, from records alone: no model is loaded."""

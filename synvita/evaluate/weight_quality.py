@@ -6,44 +6,34 @@ A triplet may have several clips (one per generator) and a clip may serve severa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synvita.core.artefacts import SCORES, read_scores
+from synvita.core.artefacts import SCORES, TRUTH, default_weights, read_scores, read_weights, weights_file
 from synvita.core.links import clip_links
 from synvita.core.records import ClipWeight, Misalignment, Triplet
 from synvita.core.store import read_records
 from synvita.evaluate import intervals, metrics
 
-TRUTH = ["world_truth"]
 
-
-def read_weights(run: Path) -> list[ClipWeight]:
-    """Empty where nothing was weighed; the same weight twice is refused by file:line."""
-    path = run / "weights.jsonl"
-    key = ("triplet_id", "clip_id", "criterion", "scorers")
-    return read_records(path, ClipWeight, key) if path.exists() else []
-
-
-def by_difference(rows: list[ClipWeight]) -> list[ClipWeight]:
-    """Those of Eq. 4, or if there are none, of the first criterion there is."""
-    criteria = [row.criterion for row in rows]
-    return [row for row in rows if row.criterion == ("difference" if "difference" in criteria else criteria[0])]
-
-
-def weight_quality(run: Path, scorers: list[str] | None = None) -> dict[str, Any]:
+def weight_quality(run: Path, scorers: Sequence[str] | None = None) -> dict[str, Any]:
     """ROC-AUC of the learned weights against the simulator's truth, over all clips and per misalignment type.
 
     The interval resamples clips: what triplets share is drawn together.
 
-    `scorers`: whose weights; default: the first there are (the ensemble's).
+    `scorers`: whose weights; default: the ensemble's.
     """
-    rows = by_difference(read_weights(run))
-    truth = {(r.triplet_id, r.clip_id): r.weight > 0.5 for r in rows if r.scorers == TRUTH}
-    wanted = scorers or ensemble(rows)
-    learned = {(r.triplet_id, r.clip_id): r.weight for r in rows if r.scorers == wanted}
+    default = default_weights(run)
+    if default is None:
+        return {}
+    criterion, wanted = default.shown, scorers or default.scorers
+    if not all(weights_file(run, group, criterion).exists() for group in (wanted, TRUTH)):
+        return {}
+    truth = {(r.triplet_id, r.clip_id): r.weight > 0.5 for r in read_weights(run, TRUTH, criterion)}
+    learned = {(r.triplet_id, r.clip_id): r.weight for r in read_weights(run, wanted, criterion)}
     if not truth or not learned:
         return {}
     kinds = {t.id: t.misalignment for t in read_records(run / "triplets.jsonl", Triplet, ("id",))}
@@ -64,15 +54,14 @@ def weight_quality(run: Path, scorers: list[str] | None = None) -> dict[str, Any
     return quality
 
 
-def ensemble(rows: list[ClipWeight]) -> list[str]:
-    """Who weighs a run's clips: the first scorers in `weights.jsonl` (others may stand beside them: `weigh.also`)."""
-    return next((r.scorers for r in rows if r.scorers != TRUTH), [])
-
-
 def beside_ensemble(run: Path) -> list[list[str]]:
-    """Scorers that have weights of their own beside the ensemble's."""
-    known = {tuple(r.scorers): None for r in read_weights(run) if r.scorers != TRUTH}
-    return [list(scorers) for scorers in known][1:]
+    """Scorers that have weights of their own beside the ensemble's: few before many."""
+    default = default_weights(run)
+    if default is None:
+        return []
+    files = sorted((run / "weights").glob(f"*-{default.shown}.jsonl"))
+    groups = [row.scorers for path in files for row in read_records(path, ClipWeight)[:1]]
+    return [group for group in sorted(groups, key=len) if tuple(group) not in (default.scorers, TRUTH)]
 
 
 def score_differences(run: Path) -> dict[str, Any]:
@@ -80,9 +69,10 @@ def score_differences(run: Path) -> dict[str, Any]:
 
     A clip that a scorer of the ensemble has not scored with both captions has no f-bar and is left out.
     """
-    if not (run / "weights.jsonl").exists() or not any(run.glob(SCORES)):
+    default = default_weights(run)
+    if default is None or not any(run.glob(SCORES)):
         return {}
-    members = ensemble(read_weights(run))
+    members = default.scorers
     links = clip_links(run)
     rows = read_scores(run)
     scores = {(r.clip_id, r.caption, r.scorer): r.score for r in rows}

@@ -2,71 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synvita.core.backends import load_backend
+import numpy as np
+
+from synvita.core.backends import Part, check_known
 from synvita.core.links import write_links
-from synvita.core.names import check_name
 from synvita.core.provenance import seed_of
 from synvita.core.records import Clip, Triplet, clip_id, require_whole
-from synvita.core.stage import Resources, SetAside
+from synvita.core.stage import Resources, SetAside, resources_of
 from synvita.core.store import read_records
 from synvita.core.video import write_video
+from synvita.generate.generator import GENERATORS, ask, load_generator
 
-GENERATORS = {"world_simulator": "synvita.generate.world_simulator:WorldSimulator"}
-
-
-MEMBERS = ("name", "revision", "fps", "upscale", "settings", "generate")
+Entries = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """`generator`: a name of the table or 'module:Class'. `seed`: every clip's own seed is derived from it."""
+    """`generator`: a name under `generators`, a known one, or 'module:Class'. `seed`: every clip's own seed is derived
+    from it."""
 
     generator: str = "world_simulator"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.generator not in GENERATORS and ":" not in self.generator:
-            known = ", ".join(GENERATORS)
-            raise ValueError(
-                f"--generate.generator: unknown {self.generator!r}; known: {known}; or your own as 'module:Class'"
-            )
         require_whole("--generate.seed", self.seed)
 
 
-def load_generator(name: str) -> Any:
-    """A generator by name, with all that this stage needs of it.
-
-    Raises:
-        ValueError: it cannot be loaded; a member that is missing; a `name` that cannot be a folder's.
-    """
-    made = load_backend(GENERATORS, name, "--generate.generator")
-    try:
-        generator = made()
-    except TypeError as error:
-        raise ValueError(f"--generate.generator: {name} cannot be made: {error}") from error
-    missing = next((member for member in MEMBERS if not hasattr(generator, member)), None)
-    if missing is not None:
-        raise ValueError(f"--generate.generator: {name} has no {missing!r}; it needs {', '.join(MEMBERS)}")
-    check_name(f"--generate.generator: name of {name}", generator.name)
-    return generator
-
-
-def plan(triplets: list[Triplet], generator: Any, seed: int) -> dict[str, Clip]:
-    """Triplet id -> the clip it needs. Equal requests of several triplets are one clip."""
-    needed = {}
-    for triplet in triplets:
-        settings = generator.settings(triplet)
-        caption = triplet.negative_caption
-        own_seed = seed_of("clip", caption, generator.name, settings, seed)
-        name = clip_id(caption, generator.name, generator.revision, settings, own_seed)
-        file = f"clips/{generator.name}/{name}.mp4"
-        needed[triplet.id] = Clip(name, caption, generator.name, generator.revision, settings, own_seed, file)
-    return needed
+def generator_part(name: str, entries: Entries, knob: str = "--generate.generator") -> Part:
+    """ValueError: nobody knows this name."""
+    if name not in entries:
+        check_known({**GENERATORS, **dict.fromkeys(entries, "")}, name, knob)
+    return Part.of("generators", name, entries, knob)
 
 
 class MakeClips:
@@ -76,29 +47,37 @@ class MakeClips:
     key_field = "clip_id"
     unique: tuple[str, ...] = ("clip_id",)
 
-    def __init__(self, config: GenerateConfig):
-        self.config = config
-        self.generator = load_generator(config.generator)
-        name, revision = self.generator.name, self.generator.revision
-        self.folder = f"clips/{name}"
-        self.stamp = {"generator": config.generator, "revision": revision, "seed": config.seed}
-        self.stamp |= {"fps": self.generator.fps, "upscale": self.generator.upscale}
-        self.batch = 1
-        self.resources = Resources()
+    def __init__(self, part: Part, seed: int):
+        self.part, self.seed = part, seed
+        self.generator = load_generator(part)
+        self.told: dict[str, Any] = self.generator.describe()
+        self.folder = f"clips/{part.folder}"
+        self.stamp = {"generator": part.stamp, "describe": self.told, "seed": seed}
+        self.batch = part.batch
+        self.resources: Resources = resources_of(part.options)
 
     @classmethod
-    def of_stamp(cls, stamp: dict[str, Any]) -> MakeClips:
+    def of_stamp(cls, stamp: dict[str, Any], entries: Entries) -> MakeClips:
         """The stage that made a folder. ValueError: its generator cannot be loaded."""
-        return cls(GenerateConfig(stamp["generator"], stamp["seed"]))
+        return cls(Part.of_stamp("generators", stamp["generator"], entries), stamp["seed"])
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker: the settings."""
         return vars(self) | {"generator": None}
 
     def needed(self, run: Path) -> dict[str, Clip]:
-        """Training triplet -> its clip."""
+        """Training triplet -> the clip it needs. Equal requests of several triplets are one clip."""
         triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
-        return plan(triplets, self.generator, self.config.seed)
+        return {triplet.id: self.request(triplet) for triplet in triplets}
+
+    def request(self, triplet: Triplet) -> Clip:
+        """A clip as it will be recorded. ValueError: the generator needs what the triplet does not say."""
+        more = self.generator.settings(triplet) if hasattr(self.generator, "settings") else {}
+        settings = self.told.get("settings", {}) | more
+        name, caption, revision = self.part.folder, triplet.negative_caption, self.told["revision"]
+        seed = seed_of("clip", caption, name, settings, self.seed)
+        key = clip_id(caption, name, revision, settings, seed)
+        return Clip(key, caption, name, revision, settings, seed, f"{self.folder}/{key}.mp4")
 
     def items(self, run: Path) -> list[Clip]:
         return list({clip.clip_id: clip for clip in self.needed(run).values()}.values())
@@ -112,19 +91,31 @@ class MakeClips:
         return bool(records) and path.is_file() and path.stat().st_size > 0
 
     def setup(self) -> None:
-        self.generator = self.generator or load_generator(self.config.generator)
+        self.generator = self.generator or load_generator(self.part)
+        if callable(getattr(self.generator, "load", None)):
+            self.generator.load()
 
     def work(self, run: Path, batch: Sequence[Clip]) -> list[list[Clip] | SetAside]:
-        return [self.made(run, clip) for clip in batch]
-
-    def made(self, run: Path, clip: Clip) -> list[Clip] | SetAside:
         """A caption that the generator refuses is set aside with its reason."""
+        found: list[list[Clip] | SetAside] = []
+        for clip, video in zip(batch, self.videos(batch), strict=True):
+            if isinstance(video, SetAside):
+                found.append(video)
+                continue
+            write_video(run / clip.file, video, self.told["fps"], self.told.get("upscale", 1))
+            found.append([clip])
+        return found
+
+    def videos(self, batch: Sequence[Clip]) -> list[np.ndarray | SetAside]:
         try:
-            frames = self.generator.generate(clip.caption, clip.settings, clip.seed)
+            captions, seeds, settings = zip(*((c.caption, c.seed, c.settings) for c in batch), strict=True)
+            return list(ask(self.generator, captions, seeds, settings))
         except ValueError as error:
-            return SetAside(str(error))
-        write_video(run / clip.file, frames, self.generator.fps, self.generator.upscale)
-        return [clip]
+            if len(batch) == 1:
+                return [SetAside(str(error))]
+            return [video for clip in batch for video in self.videos([clip])]
+        except TypeError as error:
+            raise ValueError(f"{self.part.knob}: {error}") from error
 
     def close(self) -> None: ...
 
@@ -133,5 +124,5 @@ def link(run: Path, stage: MakeClips) -> int:
     """Write which clips of this generator belong to which triplets, beside those of the others; how many clips."""
     there = {c.clip_id for c in read_records(run / stage.folder / stage.file, Clip, ("clip_id",))}
     links = {triplet: [c.clip_id] for triplet, c in stage.needed(run).items() if c.clip_id in there}
-    write_links(run, {stage.generator.name: links})
+    write_links(run, {stage.part.folder: links})
     return len(there)

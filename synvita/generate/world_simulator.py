@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from synvita.core.records import Triplet
 from synvita.world.dataset import UPSCALE
@@ -11,19 +14,19 @@ from synvita.world.simulator import FAILURE, REVISION, simulate
 
 
 class WorldSimulator:
-    """name, revision, fps, upscale: provenance and how the file is written."""
+    """A `generate.generator.Generator`."""
 
-    name = "world_simulator"
-    revision = REVISION
-    fps = FPS
-    upscale = UPSCALE
+    def describe(self) -> dict[str, Any]:
+        return {"revision": REVISION, "fps": FPS, "upscale": UPSCALE, "settings": {}}
 
     def settings(self, triplet: Triplet) -> dict[str, Any]:
-        """What a clip depends on besides caption and seed; here also which failure threatens."""
+        """Which failure threatens a clip: it may show the original scene instead."""
         if triplet.misalignment is None:
             raise ValueError(f"triplet {triplet.id}: the world simulator needs its misalignment type")
         return {"failure_rate": FAILURE[triplet.misalignment], "instead": triplet.caption}
 
-    def generate(self, caption: str, settings: dict[str, Any], seed: int) -> Any:
-        """(T, H, W, 3) uint8 frames."""
-        return simulate(caption, settings, seed)
+    def generate(
+        self, captions: Sequence[str], seeds: Sequence[int], settings: Sequence[dict[str, Any]]
+    ) -> list[np.ndarray]:
+        """(8, 32, 32, 3) uint8 frames each."""
+        return [simulate(*one) for one in zip(captions, settings, seeds, strict=True)]

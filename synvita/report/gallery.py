@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synvita.core import artefacts
-from synvita.core.records import ClipWeight, Misalignment, Triplet
-from synvita.core.store import read_records
+from synvita.core.records import Misalignment, Triplet
 from synvita.report.embedded import Album, Video
 
 ORACLE = "world_truth"
@@ -103,15 +102,15 @@ def kinds_in(kinds: dict[str, Misalignment | None]) -> list[Misalignment | None]
 
 def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | None:
     """The chosen clips with all that the run knows about them; None where clips were not weighed."""
-    if not (run / "weights.jsonl").exists() or not artefacts.has_clips(run):
+    default = artefacts.default_weights(run)
+    if default is None or not artefacts.has_clips(run):
         return None
-    rows = read_records(run / "weights.jsonl", ClipWeight, ("triplet_id", "clip_id", "criterion", "scorers"))
-    criteria = [row.criterion for row in rows]
-    rows = [row for row in rows if row.criterion == ("difference" if "difference" in criteria else criteria[0])]
     by_id = {t.id: t for t in triplets}
-    ensemble = next((r.scorers for r in rows if r.scorers != [ORACLE]), None)
-    learned = {(r.triplet_id, r.clip_id): r.weight for r in rows if r.scorers == ensemble and r.triplet_id in by_id}
-    truth = {(r.triplet_id, r.clip_id): r.weight > 0.5 for r in rows if r.scorers == [ORACLE]}
+    rows = artefacts.read_weights(run, default.scorers, default.shown)
+    learned = {(r.triplet_id, r.clip_id): r.weight for r in rows if r.triplet_id in by_id}
+    known = artefacts.weights_file(run, artefacts.TRUTH, default.shown).exists()
+    rows = artefacts.read_weights(run, artefacts.TRUTH, default.shown) if known else []
+    truth = {(r.triplet_id, r.clip_id): r.weight > 0.5 for r in rows}
     clips = artefacts.read_clips(run)
     chosen = choose(learned, {t.id: t.misalignment for t in triplets}, number)
     scores = read_scores(run, {clip for _, clip in chosen})

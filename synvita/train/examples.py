@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synvita.core.artefacts import read_clips
+from synvita.core.artefacts import TRUTH, default_weights, read_clips, read_weights, weights_file
 from synvita.core.records import ClipWeight, Item, Triplet
 from synvita.core.run_folder import again
 from synvita.core.store import read_records
@@ -115,22 +115,13 @@ def weights_for(run: Path, arm: Arm) -> tuple[list[ClipWeight], str]:
     """
     if arm.weights == "none":
         return [], "none (no synthetic clips)"
-    path = run / "weights.jsonl"
-    if not path.exists():
-        raise ValueError(f"--run: {run} has no weights.jsonl; first run: {again('weigh', run)}")
-    rows = read_records(path, ClipWeight)
-    chosen = [row for row in rows if (row.scorers == ["world_truth"]) == (arm.weights == "oracle")]
-    if arm.criterion:
-        chosen = [row for row in chosen if row.criterion == arm.criterion]
-    if arm.scorers:
-        chosen = [row for row in chosen if tuple(row.scorers) == arm.scorers]
-    kinds = list(dict.fromkeys((row.criterion, tuple(row.scorers)) for row in chosen))
-    if not kinds:
-        asked = "".join(f"{word} " for word in (arm.criterion, *arm.scorers) if word)
-        raise ValueError(f"{path}: no {arm.weights} {asked}weights; name them in --weigh and run {again('weigh', run)}")
-    criterion, scorers = kinds[0]
-    chosen = [row for row in chosen if (row.criterion, tuple(row.scorers)) == (criterion, scorers)]
-    return chosen, "uniform (1.0)" if arm.weights == "uniform" else f"{criterion} of {' + '.join(scorers)}"
+    default = default_weights(run)
+    if default is None:
+        raise ValueError(f"--run: {run} has no weights; first run: {again('weigh', run)}")
+    scorers = TRUTH if arm.weights == "oracle" else arm.scorers or default.scorers
+    criterion = arm.criterion or default.criteria[0]
+    rows = read_weights(run, scorers, criterion)
+    return rows, "uniform (1.0)" if arm.weights == "uniform" else f"{criterion} of {' + '.join(scorers)}"
 
 
 def join(run: Path, arm: Arm, grouping: str = "triplet", explanations: bool = False) -> Joined:
@@ -148,7 +139,7 @@ def join(run: Path, arm: Arm, grouping: str = "triplet", explanations: bool = Fa
     by_triplet: dict[str, list[ClipWeight]] = {}
     for row in rows:
         if row.clip_id not in files:
-            where = run / "weights.jsonl"
+            where = weights_file(run, row.scorers, row.criterion)
             text = f"{where}: triplet {row.triplet_id}: clip {row.clip_id} is not among the clips"
             raise ValueError(f"{text}; once more: {again('weigh', run)}")
         if not arm.generators or files[row.clip_id].generator in arm.generators:

@@ -107,6 +107,19 @@ def model_type(folder: Path) -> str:
     return str(read_json(folder / "config.json").get("model_type", "unknown"))
 
 
+def revision_by_name(name: str, knob: str) -> str:
+    """What names the weights that a name leads to, without fetching or loading them: a name on the hub, or one's own
+    module:Class, stands for itself.
+
+    Raises:
+        ValueError: as `look_for`.
+    """
+    look_for(name, knob)
+    if (SHIPPED / name).is_dir() or Path(name).is_dir():
+        return revision_of(find_checkpoint(name, knob))
+    return name
+
+
 def revision_of(folder: Path) -> str:
     """What names the weights: the commit of a hub snapshot, else a digest of the files."""
     if re.fullmatch("[0-9a-f]{40}", folder.name) and folder.parent.name == "snapshots":

@@ -1,79 +1,30 @@
-"""Stage 3: score every clip with its own and the real caption, then turn the two scores into a weight."""
+"""Stage 3, first half: score every clip with its own caption and those of the real videos it stands against."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from synvita.core.artefacts import read_clips, read_scores, scores_file
-from synvita.core.backends import load_backend
-from synvita.core.decoder import Decoder, check_timeout
+from synvita.core.artefacts import read_clips
+from synvita.core.backends import Part, check_known
+from synvita.core.decoder import Decoder
 from synvita.core.links import clip_links
-from synvita.core.names import folder_name
-from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet, require_whole
-from synvita.core.run_folder import again
-from synvita.core.set_aside import read_set_aside
-from synvita.core.stage import Resources, SetAside
-from synvita.core.store import read_records, write_records
+from synvita.core.records import Clip, ScoredClip, Triplet
+from synvita.core.stage import Resources, SetAside, resources_of
+from synvita.core.store import read_records
 from synvita.core.video import VideoError
-from synvita.weigh.weights import criterion
+from synvita.weigh.scorer import FRAMES, SCORERS, checked, described, load_scorer
 
-SCORERS = {
-    "llava": "synvita.weigh.llava:Llava",
-    "video_llm": "synvita.weigh.video_llm:VideoLLMScorer",
-    "world_truth": "synvita.weigh.world_truth:WorldTruth",
-}
-ORACLES = ("world_truth",)  # they need no checkpoint
+Entries = Mapping[str, Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class WeighConfig:
-    """`scorers`: an ensemble, scores are averaged. `models`: a checkpoint per scorer. `frames`: per clip, uniform.
-
-    `also`: scorers, or ensembles like "llava+video_llm", that get weights of their own beside the ensemble's; arms name
-    them to use them.
-    `criteria`: of Table 4; the first is what arms use that name none. `oracle`: also weigh by the simulator's truth
-    (its clips only).
-    """
-
-    scorers: tuple[str, ...] = ("llava",)
-    also: tuple[str, ...] = ()
-    models: dict[str, str] = field(default_factory=lambda: {"llava": "mini-llava", "video_llm": "mini-video-llava"})
-    frames: int = 4
-    criteria: tuple[str, ...] = ("difference",)
-    oracle: bool = True
-    decode_timeout: float = 60.0
-
-    @property
-    def every(self) -> list[str]:
-        """All scorers that are needed, each once."""
-        oracles = ORACLES if self.oracle else ()
-        return list(dict.fromkeys((*self.scorers, *(n for some in self.also for n in some.split("+")), *oracles)))
-
-    def __post_init__(self) -> None:
-        if not self.scorers:
-            raise ValueError(f"--weigh.scorers: none given; known: {', '.join(SCORERS)}, or your own as module:Class")
-        if not self.criteria:
-            raise ValueError("--weigh.criteria: none given; give at least one of Table 4, e.g. difference")
-        for name in self.criteria:
-            criterion(name)
-        for name in self.every:
-            if name not in SCORERS and ":" not in name:
-                raise ValueError(f"--weigh.scorers: unknown scorer {name!r}; known: {', '.join(SCORERS)}")
-            if name in SCORERS and name not in self.models and name not in ORACLES:
-                raise ValueError(f"--weigh.models: no checkpoint for scorer {name!r}")
-        short = [folder_name(name, "--weigh.scorers") for name in self.every]
-        twice = next((name for name in short if short.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"--weigh.scorers: two scorers are called {twice!r}; rename one class")
-        require_whole("--weigh.frames", self.frames)
-        if not self.frames:
-            raise ValueError("--weigh.frames: 0 is not a positive number")
-        check_timeout(self.decode_timeout, "--weigh.decode-timeout")
+def scorer_part(name: str, entries: Entries, knob: str = "--weigh.scorers") -> Part:
+    """ValueError: nobody knows this name."""
+    if name not in entries:
+        check_known({**SCORERS, **dict.fromkeys(entries, "")}, name, knob)
+    return Part.of("scorers", name, entries, knob)
 
 
 def wanted(triplets: list[Triplet], links: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -83,32 +34,6 @@ def wanted(triplets: list[Triplet], links: dict[str, list[str]]) -> dict[str, li
         for clip in links.get(triplet.id, []):
             captions.setdefault(clip, {}).update({triplet.negative_caption: None, triplet.caption: None})
     return {clip: list(texts) for clip, texts in captions.items()}
-
-
-def checked(values: Any, captions: list[str], scorer: str, clip: str) -> list[float]:
-    """What a scorer gave for a clip: as many scores as captions, each in [0, 1]; ValueError names scorer and clip."""
-    try:
-        scores = [float(value) for value in values]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"--weigh.scorers: {scorer}: clip {clip}: gave no list of numbers ({error})") from None
-    if len(scores) != len(captions):
-        raise ValueError(f"--weigh.scorers: {scorer}: clip {clip}: {len(scores)} scores of {len(captions)} captions")
-    for value, caption in zip(scores, captions, strict=True):
-        if not 0 <= value <= 1:  # NaN, too
-            raise ValueError(f"--weigh.scorers: {scorer}: clip {clip}: {value} of {caption!r} is no score in [0, 1]")
-    return scores
-
-
-def load_scorer(name: str, models: dict[str, str]) -> Any:
-    """One's own may need no checkpoint. ValueError: it cannot be made, or has no `score`."""
-    made = load_backend(SCORERS, name, "--weigh.scorers")
-    try:
-        scorer = made(models[name]) if name in models else made()
-    except TypeError as error:
-        raise ValueError(f"--weigh.scorers: {name} cannot be made: {error}") from error
-    if not callable(getattr(scorer, "score", None)) and not callable(getattr(scorer, "score_clip", None)):
-        raise ValueError(f"--weigh.scorers: {name} has no score(frames, captions); see the README")
-    return scorer
 
 
 @dataclass(frozen=True)
@@ -126,25 +51,29 @@ class ScoreClips:
     command, file, key_field = "weigh", "scores.jsonl", "clip_id"
     unique: tuple[str, ...] = ("clip_id", "caption")
 
-    def __init__(self, config: WeighConfig, scorer: str):
-        self.config, self.scorer = config, scorer
-        self.what = f"weigh: scores of {folder_name(scorer, '--weigh.scorers')}"
-        self.folder = f"scores/{folder_name(scorer, '--weigh.scorers')}"
-        self.stamp: dict[str, Any] = {"scorer": scorer}
-        if scorer not in ORACLES:
-            self.stamp |= {"checkpoint": config.models.get(scorer), "frames": config.frames}
-        self.batch = 8
-        self.resources = Resources()
-        self.loaded: Any = None
+    def __init__(self, part: Part, decode_timeout: float = 60.0):
+        self.part, self.decode_timeout = part, decode_timeout
+        self.what = f"weigh: scores of {part.folder}"
+        self.folder = f"scores/{part.folder}"
+        self.batch = part.batch if part.batch > 1 else 8
+        self.resources: Resources = resources_of(part.options)
+        self.scorer: Any = None
         self.decoder: Decoder | None = None
 
     @classmethod
-    def of_stamp(cls, stamp: dict[str, Any]) -> ScoreClips:
-        """The stage that made a folder. ValueError: as `WeighConfig`."""
-        scorer, checkpoint = stamp["scorer"], stamp.get("checkpoint")
-        models = {} if checkpoint is None else {scorer: checkpoint}
-        frames = stamp.get("frames", WeighConfig.frames)
-        return cls(WeighConfig((scorer,), models=models, frames=frames, oracle=False), scorer)
+    def of_stamp(cls, stamp: dict[str, Any], entries: Entries) -> ScoreClips:
+        """The stage that made a folder."""
+        return cls(Part.of_stamp("scorers", stamp["scorer"], entries))
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """ValueError: as `load_scorer`."""
+        self.scorer = self.scorer or load_scorer(self.part)
+        return {"scorer": self.part.stamp, "describe": described(self.scorer)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to a worker: the settings."""
+        return vars(self) | {"scorer": None, "decoder": None}
 
     def items(self, run: Path) -> list[Asked]:
         triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
@@ -158,8 +87,10 @@ class ScoreClips:
         return {fields.get("caption") for fields in records}.issuperset(item.captions)
 
     def setup(self) -> None:
-        self.loaded = load_scorer(self.scorer, self.config.models)
-        self.decoder = Decoder(self.config.decode_timeout)
+        self.scorer = self.scorer or load_scorer(self.part)
+        if callable(getattr(self.scorer, "load", None)):
+            self.scorer.load()
+        self.decoder = Decoder(self.decode_timeout)
 
     def work(self, run: Path, batch: Sequence[Asked]) -> list[list[ScoredClip] | SetAside]:
         return [self.scored(run, item) for item in batch]
@@ -167,83 +98,20 @@ class ScoreClips:
     def scored(self, run: Path, item: Asked) -> list[ScoredClip] | SetAside:
         """A clip that cannot be read is set aside with its reason."""
         assert self.decoder is not None
-        clip, texts = item.clip, item.captions
-        if callable(getattr(self.loaded, "score_clip", None)):  # judges by what the clip was made from
-            seen, values = 0, self.loaded.score_clip(clip, texts)
-        else:
-            policy = getattr(self.loaded, "policy", None)
+        clip, policy = item.clip, getattr(self.scorer, "looks_at", FRAMES)
+        seen: Any = clip
+        told: dict[str, Any] = {"frames": 0, "rule": "record", "size": []}
+        if policy is not None:
             try:
-                video = run / clip.file
-                frames: Any = (
-                    self.decoder.video(video, policy) if policy else self.decoder.sample(video, self.config.frames)
-                )
+                seen = self.decoder.video(run / clip.file, policy)
             except VideoError as error:
                 return SetAside(str(error))
-            seen, values = len(getattr(frames, "frames", frames)), self.loaded.score(frames, texts)
-        scores = checked(values, texts, self.scorer, clip.clip_id)
-        found = zip(texts, scores, strict=True)
-        return [ScoredClip(clip.clip_id, text, self.scorer, seen, round(value, 7)) for text, value in found]
+            told = {"frames": len(seen.frames), "rule": policy.rule, "size": list(seen.frames.shape[1:3])}
+        values = checked(self.scorer.score(seen, item.captions), item.captions, self.part.knob, clip.clip_id)
+        found = zip(item.captions, values, strict=True)
+        return [ScoredClip(clip.clip_id, text, self.part.name, score=round(value, 7), **told) for text, value in found]
 
     def close(self) -> None:
         if self.decoder is not None:
             self.decoder.close()
-        self.loaded = self.decoder = None
-
-
-def weigh(run: Path, config: WeighConfig) -> dict[str, int]:
-    """The scorers' scores -> `weights.jsonl`: a row per triplet, clip, criterion and set of scorers (oracle too).
-
-    Raises:
-        ValueError: a clip that is not set aside lacks a score: named, with the command that makes it.
-    """
-    triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
-    links = clip_links(run)
-    scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_scores(run)}
-    gone = set_aside_by_scorer(run)
-    ensembles = dict.fromkeys([config.scorers, *(tuple(name.split("+")) for name in config.also)])  # each once
-    groups = [list(some) for some in ensembles] + ([["world_truth"]] if config.oracle else [])
-    rows: list[ClipWeight] = []
-    aside: set[tuple[str, str]] = set()
-    for scorers in groups:
-        unscored = set().union(*(gone.get(folder_name(name, "--weigh.scorers"), ()) for name in scorers))
-        linked = [(t, clip) for t in triplets for clip in links.get(t.id, [])]
-        usable = [(t, clip) for t, clip in linked if clip not in unscored]
-        aside |= {(t.id, clip) for t, clip in linked if clip in unscored}
-        target: list[float] = []
-        source: list[float] = []
-        for triplet, clip in usable:
-            for caption, into in ((triplet.negative_caption, target), (triplet.caption, source)):
-                missing = [s for s in scorers if (clip, caption, s) not in scores]
-                if missing:
-                    raise ValueError(
-                        f"{scores_file(run, folder_name(missing[0], '--weigh.scorers'))}: no score for clip {clip} "
-                        f"with caption {caption!r}; "
-                        f"once more: {again('weigh', run)}"
-                    )
-                into.append(float(np.mean([scores[clip, caption, s] for s in scorers])))
-        for name in config.criteria:
-            weights = criterion(name)(target, source)
-            for (triplet, clip), weight in zip(usable, weights, strict=True):
-                rows.append(ClipWeight(triplet.id, clip, name, scorers, round(float(weight), 7)))
-    write_records(run / "weights.jsonl", rows)
-    without = sum(t.id not in links for t in triplets)
-    return {"weights": len(rows), "without_clip": without, "set_aside": len(aside)}
-
-
-def unweighed(run: Path) -> int:
-    """How many clips serve a training triplet and have no weight there, though no scorer has set them aside: they
-    were made after the weights, and no arm uses them."""
-    weighed = {(row.triplet_id, row.clip_id) for row in read_records(run / "weights.jsonl", ClipWeight)}
-    gone = set().union(*set_aside_by_scorer(run).values())
-    pairs = {(triplet, clip) for triplet, clips in clip_links(run).items() for clip in clips if clip not in gone}
-    return len({clip for _, clip in pairs - weighed})
-
-
-def set_aside_by_scorer(run: Path) -> dict[str, set[str]]:
-    """Folder name of a scorer -> the clips that it could not score."""
-    found: dict[str, set[str]] = {}
-    for row in read_set_aside(run):
-        command, _, folder = row["stage"].partition(" scores/")
-        if command == "weigh" and folder:
-            found.setdefault(folder, set()).add(row["id"])
-    return found
+        self.scorer = self.decoder = None

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from synvita.core.records import Clip
-from synvita.world.simulator import world_truth
+from synvita.world.simulator import REVISION, world_truth
 
 
 class WorldTruth:
     """1 where a caption is true of what the simulator drew, else 0; for the miniature's own clips only."""
 
-    def score_clip(self, clip: Clip, captions: Sequence[str]) -> list[float]:
+    looks_at = None
+
+    def describe(self) -> dict[str, Any]:
+        return {"revision": REVISION}
+
+    def score(self, clip: Clip, captions: Sequence[str]) -> list[float]:
         return [world_truth(clip, caption) for caption in captions]

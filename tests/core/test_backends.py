@@ -16,9 +16,8 @@ def test_a_short_name_is_looked_up_and_a_class_of_ones_own_imported():
 
 
 def test_an_unknown_name_lists_the_known_ones_in_order():
-    with pytest.raises(
-        ValueError, match=r"^--x: unknown 'jsn'; known: absent, json, typo; or your own as 'module:Class'"
-    ):
+    known = "known: absent, json, typo; or your own as 'module:Class'"
+    with pytest.raises(ValueError, match=rf"^--x: unknown 'jsn'; did you mean 'json'\? {known}"):
         load_backend(TABLE, "jsn", "--x")
 
 

@@ -21,7 +21,8 @@ CLIP = {
     "seed": 0,
     "file": "c.mp4",
 }
-SCORE = {"clip_id": "c", "caption": "a cat", "scorer": "llava", "frames": 4, "score": 0.5}
+SEEN = {"frames": 4, "rule": "both_ends", "size": [64, 64]}
+SCORE = {"clip_id": "c", "caption": "a cat", "scorer": "llava", **SEEN, "score": 0.5}
 WEIGHT = {"triplet_id": "t", "clip_id": "c", "criterion": "probability", "scorers": ["llava"], "weight": 0.5}
 ALL: list[tuple[Any, dict[str, Any]]] = [
     (Triplet, TRIPLET), (Item, ITEM), (Clip, CLIP), (ScoredClip, SCORE), (ClipWeight, WEIGHT),

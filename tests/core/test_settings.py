@@ -115,7 +115,7 @@ def test_a_long_wrong_value_is_not_repeated_in_full():
         (["--train.epochs=8", "--train.epochs", "9"], "train.epochs", 9),
         (["--train.shared-tokens", "false"], "train.shared_tokens", False),
         (["--train.arms.mine.weights=a=b"], "train.arms.mine.weights", "a=b"),
-        (["--weigh.models.llava", "folder"], "weigh.models.llava", "folder"),
+        (["--scorers.my-own.batch_size", "4"], "scorers.my-own.batch_size", 4),
         (["--train.epochs", "-3"], "train.epochs", -3),
     ],
 )

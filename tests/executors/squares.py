@@ -34,7 +34,7 @@ class Squares:
 
     def setup(self):
         if self.stamp.get("broken"):
-            raise ValueError("--weigh.models: no such checkpoint")
+            raise ValueError("--scorers: no such checkpoint")
         self.ready = True
 
     def work(self, run, batch):

@@ -151,7 +151,7 @@ def test_a_worker_that_dies_ends_the_run_in_one_line_and_what_was_made_is_kept(t
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_stage_that_cannot_be_set_up_ends_the_run_with_its_own_line(tmp_path, workers):
-    with pytest.raises(ValueError, match=r"^--weigh\.models: no such checkpoint$"):
+    with pytest.raises(ValueError, match=r"^--scorers: no such checkpoint$"):
         local.run(Squares(stamp={"broken": True}), tmp_path, workers)
     assert not (tmp_path / "scores/squares/squares.jsonl").exists()
     assert local.run(Squares(), tmp_path, workers) == Outcome(20, 0, 0)  # other settings: nothing was made with those

@@ -45,7 +45,7 @@ def test_a_batch_that_kills_every_actor_ends_the_run_with_one_line_and_keeps_the
 
 
 def test_a_stage_that_cannot_be_set_up_ends_the_run_with_its_own_line(tmp_path):
-    with pytest.raises(ValueError, match=r"^--weigh\.models: no such checkpoint$"):
+    with pytest.raises(ValueError, match=r"^--scorers: no such checkpoint$"):
         ray.run(Squares(stamp={"broken": True}), tmp_path, 2)
 
 

@@ -12,40 +12,54 @@ from synvita.core.records import Triplet
 from synvita.core.set_aside import read_set_aside
 from synvita.core.store import parse_lines, read_records, write_records
 from synvita.core.video import read_frames
-from synvita.generate.clips import GenerateConfig
+from synvita.generate.clips import GenerateConfig, generator_part
 
 OWN = '''
 import numpy as np
 
 class Painter:
     """Paints a clip in greys that its seed decides; refuses captions and paints what cannot be written on demand."""
-    name, revision, fps, upscale = "painter", "1", 4, 1
-    refused, odd, asked = set(), set(), []
+    refused, odd, asked, calls = set(), set(), [], []
 
-    def settings(self, triplet):
-        return {"style": "plain"}
+    def describe(self):
+        return {"revision": "1", "fps": 4, "settings": {"style": "plain"}}
 
-    def generate(self, caption, settings, seed):
-        assert settings == {"style": "plain"}
+    def generate(self, captions, seeds):
+        self.calls.append(len(captions))
+        for caption in captions:
+            if caption in self.refused:
+                raise ValueError(f"cannot show {caption}")
+        return [self.video(*one) for one in zip(captions, seeds)]
+
+    def video(self, caption, seed):
         self.asked.append((caption, seed))
-        if caption in self.refused:
-            raise ValueError(f"cannot show {caption}")
         side = 15 if caption in self.odd else 16
         grey = np.random.default_rng(seed).integers(0, 256)
         return np.full((4, side, side, 3), grey, np.uint8)
 
-class Outside(Painter):
-    name = "../outside"
-
 class Nameless(Painter):
-    name = None
+    def describe(self):
+        return {"fps": 4}
+
+class Still(Painter):
+    def describe(self):
+        return {"revision": "1", "fps": 0}
 
 class Needy(Painter):
     def __init__(self, key):
         pass
 
+class Grey(Painter):
+    def video(self, caption, seed):
+        return np.zeros((4, 16, 16), np.uint8)
+
+class Short(Painter):
+    def generate(self, captions, seeds):
+        return []
+
 class Silent:
-    name, revision, fps, upscale = "silent", "1", 4, 1
+    def describe(self):
+        return {"revision": "1", "fps": 4}
 '''
 
 NEGATIVES = ["a dog sits", "snow falls", "a dog sits", "two rings"]  # the first and third are one clip
@@ -95,7 +109,7 @@ def test_a_clip_without_a_whole_file_has_no_record(run, own, monkeypatch):
     monkeypatch.setattr(own.Painter, "odd", {"snow falls"})  # 15 x 15 pixels cannot be written as 4:2:0
     with contextlib.suppress(ValueError):
         generate(run, config())
-    journal = (run / "clips/painter/.journal.jsonl").read_text()
+    journal = (run / "clips/Painter/.journal.jsonl").read_text()
     assert clips_of(run) == {} and "snow falls" not in journal
     kept = sum(caption in journal for caption in set(NEGATIVES))
     monkeypatch.setattr(own.Painter, "odd", set())
@@ -132,12 +146,12 @@ def test_the_record_holds_the_seed_that_the_generator_got(run, own):
 
 def test_a_lost_file_is_made_again_the_same_and_not_recorded_twice(run, own):
     generate(run, config())
-    before = (run / "clips/painter/clips.jsonl").read_bytes()
+    before = (run / "clips/Painter/clips.jsonl").read_bytes()
     lost = run / clips_of(run)["snow falls"].file
     content = lost.read_bytes()
     lost.unlink()
     assert generate(run, config()) == {"made": 1, "kept": 2, "set_aside": 0}
-    assert lost.read_bytes() == content and (run / "clips/painter/clips.jsonl").read_bytes() == before
+    assert lost.read_bytes() == content and (run / "clips/Painter/clips.jsonl").read_bytes() == before
 
 
 def test_a_refused_caption_is_tried_again_and_counted_again(run, own, monkeypatch):
@@ -152,7 +166,7 @@ def test_a_refused_caption_is_tried_again_and_counted_again(run, own, monkeypatc
     assert [triplet for triplet, _ in links_of(run)] == ["t0", "t1", "t2"]
 
 
-@pytest.mark.parametrize(("name", "key"), [("triplets", "id 't0'"), ("clips/painter/clips", "clip_id '[0-9a-f]{16}'")])
+@pytest.mark.parametrize(("name", "key"), [("triplets", "id 't0'"), ("clips/Painter/clips", "clip_id '[0-9a-f]{16}'")])
 def test_a_record_that_is_there_twice_is_refused_by_file_and_line(run, own, name, key):
     generate(run, config())
     path = run / f"{name}.jsonl"
@@ -165,24 +179,43 @@ def test_a_record_that_is_there_twice_is_refused_by_file_and_line(run, own, name
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Outside", r"name of own_generators:Outside: '\.\./outside' cannot be a folder's name"),
-        ("Nameless", r"name of own_generators:Nameless: 'None' cannot be a folder's name"),
+        ("Nameless", r"describe\(\) of own_generators:Nameless gives no 'revision'"),
+        ("Still", r"describe\(\) of own_generators:Still gives 0 for 'fps'"),
         ("Needy", r"own_generators:Needy cannot be made"),
-        ("Silent", r"own_generators:Silent has no 'settings'; it needs name, revision"),
+        ("Silent", r"own_generators:Silent has no generate\(\); it needs describe, generate"),
         ("Nobody", r"cannot load 'own_generators:Nobody'"),
+        ("Grey", r"Grey.generate gave uint8 of shape \(4, 16, 16\); a video is uint8 \(T, H, W, 3\)"),
+        ("Short", r"Short.generate gave 0 videos for 1 captions"),
     ],
 )
 def test_a_class_that_is_no_generator_is_one_line_and_writes_nothing(run, own, name, reason):
     before = sorted(run.parent.rglob("*.mp4"))
-    with pytest.raises(ValueError, match=rf"--generate\.generator: {reason}") as caught:
+    with pytest.raises(ValueError, match=rf"^--generate\.generator: own_generators:{name}: {reason}") as caught:
         generate(run, config(name))
     assert "\n" not in str(caught.value) and sorted(run.parent.rglob("*.mp4")) == before
+
+
+def test_a_batch_is_asked_at_once_and_one_by_one_where_a_caption_is_refused(run, own, monkeypatch):
+    entries = {"mine": {"use": "own_generators:Painter", "batch": 3}}
+    own.Painter.calls.clear()
+    assert generate(run, GenerateConfig("mine"), entries)["made"] == 3 and own.Painter.calls == [3]
+    assert {clip.generator for clip in read_clips(run).values()} == {"mine"}
+    monkeypatch.setattr(own.Painter, "refused", {"snow falls"})
+    entries = {"other": {"use": "own_generators:Painter", "batch": 3}}
+    assert generate(run, GenerateConfig("other"), entries) == {"made": 2, "kept": 0, "set_aside": 1}
+    assert own.Painter.calls == [3, 3, 1, 1, 1]
+
+
+def test_an_unknown_generator_is_named_with_the_known_and_the_nearest():
+    with pytest.raises(ValueError, match=r"^--generators: unknown 'world_simulato'; did you mean 'world_simulator'\?"):
+        generator_part("world_simulato", {}, "--generators")
+    with pytest.raises(ValueError, match=r"^--generate\.generator: unknown 'x'; known: mine, world_simulator; or your"):
+        generator_part("x", {"mine": {"use": "a:B"}})
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"generator": "cogvideo"}, r"--generate\.generator: unknown 'cogvideo'; known: world_simulator; or your own"),
         ({"seed": -1}, r"--generate\.seed: -1"),
         ({"seed": 1.0}, r"--generate\.seed: 1\.0"),
         ({"seed": True}, r"--generate\.seed: True"),

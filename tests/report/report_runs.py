@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from run_files import write_clips, write_scores
+from run_files import write_clips, write_scores, write_weights
 
 from synvita.core.records import Clip, ClipWeight, Misalignment, ScoredClip, Triplet
 from synvita.core.store import write_records
@@ -86,15 +86,15 @@ def make_run(run: Path, caption: str = "a red ball rolls", negative: str = "a bl
         clips.append(Clip(f"c{i}", triplet.negative_caption, "sim", "1", {}, i, file))
         links.append({"triplet_id": triplet.id, "clip_id": f"c{i}"})
         for scorer in (*SCORERS, "world_truth"):
-            scores.append(ScoredClip(f"c{i}", triplet.negative_caption, scorer, 4, 0.777))
-            scores.append(ScoredClip(f"c{i}", triplet.caption, scorer, 4, 0.222))
+            scores.append(ScoredClip(f"c{i}", triplet.negative_caption, scorer, 4, "both_ends", [16, 16], 0.777))
+            scores.append(ScoredClip(f"c{i}", triplet.caption, scorer, 4, "both_ends", [16, 16], 0.222))
         weights.append(ClipWeight(triplet.id, f"c{i}", "difference", SCORERS, i / 20))
         weights.append(ClipWeight(triplet.id, f"c{i}", "difference", ["world_truth"], float(i % 2)))
     write_records(run / "triplets.jsonl", triplets)
     write_clips(run, clips)
     write_records(run / "clip_of_triplet.jsonl", links)
     write_scores(run, scores)
-    write_records(run / "weights.jsonl", weights)
+    write_weights(run, weights)
     return run
 
 

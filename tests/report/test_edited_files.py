@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,13 @@ def test_a_config_that_is_no_settings_is_named(tmp_path: Path, text: str) -> Non
         write_report(tmp_path, {"arms": {}})
 
 
-@pytest.mark.parametrize("name", ["triplets", "weights", "clips/sim/clips", "scores/llava/scores"])
+WEIGHTS = "weights/llava+clip_flant5-difference"
+
+
+@pytest.mark.parametrize("name", ["triplets", WEIGHTS, "clips/sim/clips", "scores/llava/scores"])
 def test_a_record_that_is_there_twice_is_named_by_file_and_line(tmp_path: Path, name: str) -> None:
     path = make_run(tmp_path) / f"{name}.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join([*lines, lines[0]]), encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"{name}\.jsonl:{len(lines) + 1}: .*already in line 1"):
+    with pytest.raises(ValueError, match=rf"{re.escape(name)}\.jsonl:{len(lines) + 1}: .*already in line 1"):
         write_report(tmp_path, {"arms": {}})

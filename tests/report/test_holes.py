@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from report_runs import SCORERS, difference, make_results, make_run
-from run_files import write_clips
+from run_files import weight_rows, write_clips, write_weights
 
 from synvita.core.records import Clip, ClipWeight, Triplet
 from synvita.core.store import read_records, write_records
@@ -143,7 +143,7 @@ def many_clips(run: Path) -> Path:
         weights.append(ClipWeight(triplet, clip.clip_id, "difference", ["world_truth"], float(number % 3 == 0)))
     write_records(run / "triplets.jsonl", triplets)
     write_clips(run, clips)
-    write_records(run / "weights.jsonl", weights)
+    write_weights(run, weights)
     return run
 
 
@@ -162,8 +162,8 @@ def test_each_clip_of_a_triplet_is_weighed_and_shown_with_its_generator(tmp_path
 
 def test_a_clip_that_serves_two_triplets_is_one_clip(tmp_path: Path) -> None:
     run = many_clips(tmp_path)
-    weights = read_records(run / "weights.jsonl", ClipWeight)
-    write_records(run / "weights.jsonl", [*weights, ClipWeight("t00", "lavie2", "difference", SCORERS, 0.95)])
+    weights = weight_rows(run)
+    write_weights(run, [*weights, ClipWeight("t00", "lavie2", "difference", SCORERS, 0.95)])
     found = gallery(run, read_records(run / "triplets.jsonl", Triplet))
     assert found is not None and found.clips == len(found.cards) == 9
     assert [card.triplet_id for card in found.cards if card.weight == 0.95] == ["t00"]

@@ -159,11 +159,9 @@ def test_a_run_without_some_tasks_renders(tmp_path: Path, results: dict[str, Any
 
 def test_a_run_with_only_triplets_renders(tmp_path: Path) -> None:
     make_run(tmp_path)
-    for kind in ("clip_of_triplet", "weights"):
-        (tmp_path / f"{kind}.jsonl").unlink()
-    for kind in ("clips", "scores"):
+    (tmp_path / "clip_of_triplet.jsonl").unlink()
+    for kind in ("clips", "scores", "weights"):
         shutil.rmtree(tmp_path / kind)
-    (tmp_path / "weights.jsonl").unlink(missing_ok=True)
     page = write_report(tmp_path, {"arms": {}, "weights": {}, "score_differences": {}}).read_text()
     assert "no evaluated arm" in page and "no weighed clips" in page
     assert "no test pairs of two arms" in page and "no retrieval rankings of two arms" in page

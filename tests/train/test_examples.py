@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from run_files import write_clips
+from run_files import write_clips, write_weights
 
 from synvita.core.records import Clip, ClipWeight, Item, Triplet
 from synvita.core.store import write_records
@@ -23,8 +23,8 @@ def run(tmp_path) -> Path:
     clips = [Clip(f"{t}-{g}", f"{t} false", g, "1", {}, 0, f"{t}-{g}.mp4") for t, g in names]
     weights = [ClipWeight(t, f"{t}-{g}", "difference", ["llava"], 0.5) for t, g in names]
     write_clips(tmp_path, clips)
-    for name, records in (("triplets", triplets), ("weights", weights)):
-        write_records(tmp_path / f"{name}.jsonl", records)
+    write_records(tmp_path / "triplets.jsonl", triplets)
+    write_weights(tmp_path, weights)
     return tmp_path
 
 
@@ -92,7 +92,7 @@ def test_an_arm_takes_the_weights_that_it_names_and_says_which(run):
         ("difference", ["llava"], 0.1), ("product", ["llava"], 0.2), ("difference", ["llava", "x"], 0.3),
         ("difference", ["world_truth"], 1.0),
     )]  # fmt: skip
-    write_records(run / "weights.jsonl", rows)
+    write_weights(run, rows)
     cases = {
         Arm("learned"): (0.1, "difference of llava"),
         Arm("learned", criterion="product"): (0.2, "product of llava"),
@@ -104,13 +104,14 @@ def test_an_arm_takes_the_weights_that_it_names_and_says_which(run):
         joined = join(run, arm)
         assert joined.weights_from == words and joined.missing_ids == ["t2", "t3"] and joined.missing == 2
         assert {line.weight for e in joined.examples for line in e.lines if line.synthetic} == {weight}
-    with pytest.raises(ValueError, match=r"weights\.jsonl: no learned hard weights; name them in --weigh and run synv"):
+    there = r"llava\+x-difference, llava-difference, llava-product, world_truth-difference"
+    with pytest.raises(ValueError, match=rf"has no weights llava-hard \(there: {there}\); first run: synvita weigh"):
         join(run, Arm("learned", criterion="hard"))
     shutil.rmtree(run / "clips")
-    with pytest.raises(ValueError, match=r"weights\.jsonl: triplet t1: clip t1-lavie is not among the clips"):
+    with pytest.raises(ValueError, match=r"llava-difference\.jsonl: triplet t1: .* is not among the clips; .*weigh"):
         join(run, Arm("learned"))
-    (run / "weights.jsonl").unlink()
-    with pytest.raises(ValueError, match=f"has no weights.jsonl; first run: synvita weigh --run {run}"):
+    shutil.rmtree(run / "weights")
+    with pytest.raises(ValueError, match=f"has no weights; first run: synvita weigh --run {run}"):
         join(run, Arm("learned"))
     assert join(run, Arm()).weights_from == "none (no synthetic clips)"
 

@@ -37,7 +37,9 @@ def copy_of(request, tmp_path, checkpoints):
 
 
 def load(kind, folder):
-    return Llava(folder) if kind == "mini-llava" else load_model(folder)
+    if kind == "mini-llava":
+        return Llava(str(folder)).load()
+    return load_model(folder)
 
 
 def refusal(kind, folder):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from synvita.core.pixels import Preprocess
+from synvita.core.video import Sampled
 from synvita.weigh.llava import Llava
 
 CAPTIONS = ["a red ring moving left", "a blue cross", "two rings then a cross"]
@@ -52,6 +53,10 @@ def naive(folder: Path, frames: np.ndarray, caption: str, question: str, tokens:
     return found
 
 
+def shown(frames):
+    return Sampled(frames, list(range(len(frames))), len(frames), 8.0)
+
+
 PAPER = 'Does this figure show "{caption}"? Please answer yes or no.'
 VARIANTS = {
     "as_shipped": ('Does this figure show "{caption}"?', {}, 10),
@@ -69,22 +74,22 @@ def test_scores_equal_one_plain_forward_pass_per_frame_and_caption(name, tmp_pat
         assert max(values) - sum(values) / len(values) > 1e-4
     want = [sum(values) / len(values) for values in each]
     assert max(want) - min(want) > 1e-4
-    np.testing.assert_allclose(Llava(folder).score(frames, CAPTIONS), want, atol=2e-6, rtol=1e-4)
+    np.testing.assert_allclose(Llava(str(folder)).score(shown(frames), CAPTIONS), want, atol=2e-6, rtol=1e-4)
 
 
 def test_scores_do_not_depend_on_the_captions_beside_them(frames):
     scorer = Llava("mini-llava")
-    together = scorer.score(frames, CAPTIONS)
+    together = scorer.score(shown(frames), CAPTIONS)
     for caption, value in zip(CAPTIONS, together, strict=True):
-        assert scorer.score(frames, [caption])[0] == pytest.approx(value, abs=1e-5)
+        assert scorer.score(shown(frames), [caption])[0] == pytest.approx(value, abs=1e-5)
 
 
 def test_another_family_is_refused_by_its_knob():
-    with pytest.raises(ValueError, match=r"--weigh\.models\.llava: .*: is a 'video_llava' checkpoint, not 'llava'"):
-        Llava("mini-video-llava")
+    with pytest.raises(ValueError, match=r"--scorers\.llava\.checkpoint: .* is a 'video_llava' checkpoint, not"):
+        Llava("mini-video-llava").load()
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="device: cuda asked for, but this machine's torch sees no CUDA device"):
+    with pytest.raises(ValueError, match=r"--scorers\.llava\.device: cuda asked for, but"):
         Llava("mini-llava", "cuda")

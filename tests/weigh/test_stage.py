@@ -6,25 +6,27 @@ import sys
 
 import numpy as np
 import pytest
-from run_files import score, write_clips
+from run_files import score, weight_rows, write_clips
 
 from synvita.core.artefacts import read_scores
-from synvita.core.records import Clip, ClipWeight, Triplet
+from synvita.core.records import Clip, Triplet
 from synvita.core.set_aside import read_set_aside
-from synvita.core.store import read_records, write_records
-from synvita.core.video import write_video
-from synvita.weigh.stage import WeighConfig, weigh
+from synvita.core.store import write_records
+from synvita.core.video import FramePolicy, write_video
+from synvita.weigh.config import WeighConfig
+from synvita.weigh.stage import scorer_part
+from synvita.weigh.weigh import weigh
 
 OWN = '''
 class Table:
     """Knows a clip by its grey, 51 times its number; remembers what it was asked. `answer` may be replaced."""
     asked, made = [], 0
 
-    def __init__(self):
+    def load(self):
         type(self).made += 1
 
-    def score(self, frames, captions):
-        number = round(frames.mean() / 51)
+    def score(self, video, captions):
+        number = round(video.frames.mean() / 51)
         self.asked.append((number, list(captions)))
         return self.answer(number, captions)
 
@@ -41,6 +43,15 @@ class Other(Table):
 
 class Mute:
     """Has no score."""
+
+class Tuned(Table):
+    revision = "a"
+
+    def __init__(self, sharp, device):
+        self.sharp = sharp
+
+    def describe(self):
+        return {"revision": self.revision}
 
 class Needy(Table):
     def __init__(self, key):
@@ -113,7 +124,7 @@ def test_every_clip_is_scored_with_its_own_and_each_real_caption_it_stands_again
 def test_each_clip_of_a_triplet_has_the_weight_of_its_own_scores(run, own):
     score(run, config("Table", "Other"))
     counts = weigh(run, config("Table", "Other", criteria=("difference", "product")))
-    rows = read_records(run / "weights.jsonl", ClipWeight)
+    rows = weight_rows(run)
     assert [(r.triplet_id, r.clip_id) for r in rows if r.criterion == "difference"] == LINKS
     assert counts == {"weights": 10, "without_clip": 1, "set_aside": 0}
     by_id = {t.id: t for t in TRIPLETS}
@@ -235,7 +246,7 @@ def test_a_link_that_leads_nowhere_is_one_line(run, own, line, reason):
 )
 def test_a_scorer_that_gives_no_scores_is_named_with_the_clip(run, own, monkeypatch, answer, reason):
     monkeypatch.setattr(own.Table, "answer", staticmethod(answer))
-    with pytest.raises(ValueError, match=rf"--weigh\.scorers: stage_scorers:Table: {reason}"):
+    with pytest.raises(ValueError, match=rf"^--weigh\.scorers: stage_scorers:Table: {reason}"):
         score(run, config())
     assert read_scores(run) == []
 
@@ -253,22 +264,57 @@ def test_a_class_that_is_no_scorer_is_one_line(run, own, name, reason):
     ("wrong", "message"),
     [
         ({"scorers": ()}, r"--weigh\.scorers: none given"),
-        ({"scorers": ("clip",)}, r"--weigh\.scorers: unknown scorer 'clip'; known: llava, video_llm"),
-        ({"also": ("llava+clip",)}, r"--weigh\.scorers: unknown scorer 'clip'"),
         ({"scorers": ("a:S", "b:S")}, r"--weigh\.scorers: two scorers are called 'S'"),
         ({"scorers": ("a:.S",)}, r"--weigh\.scorers: '\.S' cannot be a folder's name"),
         ({"scorers": ("a:",)}, r"--weigh\.scorers: '' cannot be a folder's name"),
-        ({"frames": 0}, r"--weigh\.frames: 0 is not a positive number"),
-        ({"frames": -4}, r"--weigh\.frames: -4"),
-        ({"frames": 1.5}, r"--weigh\.frames: 1\.5"),
-        ({"frames": True}, r"--weigh\.frames: True"),
         ({"decode_timeout": -1.0}, r"--weigh\.decode-timeout: must be"),
         ({"decode_timeout": math.nan}, r"--weigh\.decode-timeout: must be"),
         ({"decode_timeout": math.inf}, r"--weigh\.decode-timeout: must be"),
         ({"criteria": ()}, r"--weigh\.criteria: none given"),
-        ({"models": {}}, r"--weigh\.models: no checkpoint for scorer 'llava'"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_when_it_is_read(wrong, message):
     with pytest.raises(ValueError, match=message):
         WeighConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"llava": {}}, r"^--scorers\.llava: llava cannot be made: .*'checkpoint'"),
+        ({"llava": {"checkpoint": "mini-llava", "chekpoint": 1}}, r"^--scorers\.llava\.chekpoint: .*mean checkpoint\?"),
+        ({"llava": {"checkpoint": "mini-llava", "frames": 0, "dtype": "half"}}, r"^--scorers\.llava\.dtype: unknown"),
+        ({"llava": {"checkpoint": "mini-llava", "batch": 0}}, r"^--scorers\.llava\.batch: 0 is not a positive"),
+        ({"llava": {"use": 3}}, r"^--scorers\.llava\.use: 3 is no name"),
+    ],
+)
+def test_settings_of_a_scorer_that_cannot_be_are_one_line_and_write_nothing(run, entries, message):
+    before = sorted(run.rglob("*"))
+    with pytest.raises(ValueError, match=message) as caught:
+        score(run, WeighConfig(oracle=False), entries)
+    assert "\n" not in str(caught.value) and [p for p in sorted(run.rglob("*")) if p.suffix != ".lock"] == before
+
+
+def test_an_unknown_scorer_is_named_with_the_known_and_the_nearest():
+    with pytest.raises(ValueError, match=r"^--scorers: unknown 'lava'; did you mean 'llava'\? known: llava, video_llm"):
+        scorer_part("lava", {}, "--scorers")
+
+
+def test_what_a_scorer_saw_is_in_its_records(run, own):
+    own.Table.looks_at = FramePolicy(3, size=(8, 10))
+    score(run, config())
+    assert {(s.frames, s.rule, tuple(s.size)) for s in read_scores(run)} == {(3, FramePolicy().rule, (8, 10))}
+
+
+def test_a_scorer_of_another_revision_or_device_is_another_or_the_same(run, own):
+    """What decides the scores is in the stamp, where they are computed is not."""
+    entries = {"mine": {"use": "stage_scorers:Tuned", "device": "cpu", "sharp": 1}}
+    own.Table.made = 0
+    wish = WeighConfig(("mine",), oracle=False)
+    assert score(run, wish, entries) == 0
+    assert score(run, wish, {"mine": entries["mine"] | {"device": "meta"}}) == 0
+    with pytest.raises(ValueError, match=r"scores/mine was made otherwise \(scorer\.options\.sharp: 1 -> 2\)"):
+        score(run, wish, {"mine": entries["mine"] | {"sharp": 2}})
+    own.Tuned.revision = "b"
+    with pytest.raises(ValueError, match=r"scores/mine was made otherwise \(describe\.revision: a -> b\)"):
+        score(run, wish, entries)

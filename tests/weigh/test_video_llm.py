@@ -6,17 +6,18 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from run_files import score
+from run_files import score, weight_rows
 
-from synvita.core.artefacts import read_scores
-from synvita.core.records import ClipWeight, Triplet
+from synvita.core.artefacts import read_scores, read_weights
+from synvita.core.records import Triplet
 from synvita.core.store import read_records
 from synvita.core.video import sample_video, write_video
 from synvita.evaluate.results import beside_ensemble, score_differences, weight_quality
 from synvita.train.config import Arm
 from synvita.train.examples import weights_for
-from synvita.weigh.stage import WeighConfig, weigh
+from synvita.weigh.config import WeighConfig
 from synvita.weigh.video_llm import VideoLLMScorer
+from synvita.weigh.weigh import weigh
 
 CAPTIONS = ["a red ring moving left", "a blue cross", "two rings then a cross"]
 
@@ -25,7 +26,8 @@ def test_scores_are_the_probability_of_yes_and_its_end_in_one_plain_pass(tmp_pat
     frames = np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8)
     write_video(tmp_path / "a.mp4", frames, 8)
     scorer = VideoLLMScorer("mini-video-llava")
-    video = sample_video(tmp_path / "a.mp4", scorer.policy)
+    scorer.load()
+    video = sample_video(tmp_path / "a.mp4", scorer.looks_at)
     model, answers = scorer.model, scorer.model.questioner.answers
     media = model.media([model.look(video)])[0]
     want = []
@@ -51,7 +53,7 @@ def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run,
     score(run, config)
     assert {s.scorer for s in read_scores(run)} == {"llava", "video_llm", "world_truth"}
     weigh(run, config)
-    rows = read_records(run / "weights.jsonl", ClipWeight)
+    rows = weight_rows(run)
     ensembles = [("llava",), ("video_llm",), ("llava", "video_llm"), ("world_truth",)]
     assert {(r.criterion, *r.scorers) for r in rows} == {(c, *s) for c in ("difference", "product") for s in ensembles}
     scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_scores(run)}
@@ -64,7 +66,7 @@ def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run,
     assert weights_for(run, Arm("learned"))[1] == "difference of llava"
     assert weights_for(run, Arm("learned", scorers=("video_llm",)))[1] == "difference of video_llm"
     assert weights_for(run, Arm("oracle", criterion="product"))[1] == "product of world_truth"
-    with pytest.raises(ValueError, match=r"no learned hard weights; .*run synvita weigh"):
+    with pytest.raises(ValueError, match=r"no weights llava-hard .*run: synvita weigh"):
         weights_for(run, Arm("learned", criterion="hard"))
     assert json.dumps([r.weight for r in rows])  # finite
     figure = score_differences(run)  # Figure 2 is the ensemble's, whoever else has scored
@@ -74,17 +76,16 @@ def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run,
         assert sorted(max(0.0, v) for v in found["values"]) == pytest.approx(sorted(weights), abs=1e-5)
     assert beside_ensemble(run) == [["video_llm"], ["llava", "video_llm"]]
     weigh(run, WeighConfig(scorers=("video_llm",), also=("video_llm",)))
-    again = read_records(run / "weights.jsonl", ClipWeight)
     alone = [r for r in rows if r.scorers == ["video_llm"] and r.criterion == "difference"]
-    assert [r for r in again if r.scorers != ["world_truth"]] == alone  # named twice, there once
+    assert read_weights(run, ["video_llm"], "difference") == alone  # named twice, there once
     weigh(run, config)
     frames, both = weight_quality(run), weight_quality(run, ["llava", "video_llm"])
     assert frames == weight_quality(run, ["llava"]) != both
 
 
 def test_a_checkpoint_that_cannot_be_used_is_refused_by_the_scorers_knob(tmp_path):
-    with pytest.raises(ValueError, match=r"--weigh\.models\.video_llm: .*: no such folder"):
-        VideoLLMScorer(tmp_path / "nothing")
+    with pytest.raises(ValueError, match=r"--scorers\.video_llm\.checkpoint: .*: no such folder"):
+        VideoLLMScorer(str(tmp_path / "nothing")).load()
     (tmp_path / "config.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"--weigh\.models\.video_llm: .*config\.json: expected an object"):
-        VideoLLMScorer(tmp_path)
+    with pytest.raises(ValueError, match=r"--scorers\.video_llm\.checkpoint: .*config\.json: expected an object"):
+        VideoLLMScorer(str(tmp_path)).load()

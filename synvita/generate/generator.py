@@ -1,0 +1,60 @@
+"""What the generate stage needs of a text-to-video model, and the ones that are known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from synvita.core.backends import Part
+
+GENERATORS = {"world_simulator": "synvita.generate.world_simulator:WorldSimulator"}
+NEEDS = ("describe", "generate")
+
+
+class Generator(Protocol):
+    """A text-to-video model. Its arguments are what the configuration says under `generators`; weights are loaded by
+    `load`, or with the first clip, never when it is made.
+
+    Two methods may be there besides. `load()`: once per worker, before the first clip. `settings(triplet) -> dict`:
+    what a clip depends on besides its caption and seed; `generate` gets these as its third argument.
+    """
+
+    def describe(self) -> dict[str, Any]:
+        """{"revision": of code and weights, "fps": of its clips, "settings": {what else a clip depends on}}; no weights
+        are loaded. "upscale": how often each pixel is repeated when the file is written (default 1)."""
+
+    def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> Sequence[np.ndarray]:
+        """A video per caption: (T, H, W, 3) uint8, decided by caption and seed. ValueError: a caption that it refuses;
+        the captions of that call are then asked one by one."""
+
+
+def load_generator(part: Part) -> Any:
+    """ValueError: as `Part.make`; a description that lacks something."""
+    made = part.make(GENERATORS, NEEDS)
+    told = made.describe()
+    if not isinstance(told, dict) or not isinstance(told.get("revision"), str) or not told["revision"]:
+        raise ValueError(f"{part.knob}: describe() of {part.use} gives no 'revision' (text that names its weights)")
+    fps = told.get("fps")
+    if isinstance(fps, bool) or not isinstance(fps, int) or fps < 1:
+        raise ValueError(f"{part.knob}: describe() of {part.use} gives {fps!r} for 'fps'; a whole number is needed")
+    return made
+
+
+def ask(generator: Any, captions: Sequence[str], seeds: Sequence[int], settings: Sequence[Any]) -> list[np.ndarray]:
+    """The videos, checked.
+
+    Raises:
+        ValueError: a caption that the generator refuses. TypeError: what it gave is no video, or not one per caption.
+    """
+    call: Callable[..., Any] = generator.generate
+    videos = list(call(captions, seeds, settings) if hasattr(generator, "settings") else call(captions, seeds))
+    name = type(generator).__name__
+    if len(videos) != len(captions):
+        raise TypeError(f"{name}.generate gave {len(videos)} videos for {len(captions)} captions")
+    for video in videos:
+        shape, kind = tuple(getattr(video, "shape", ())), getattr(video, "dtype", type(video))
+        if kind != np.uint8 or len(shape) != 4 or shape[-1] != 3 or not all(shape):
+            raise TypeError(f"{name}.generate gave {kind} of shape {shape}; a video is uint8 (T, H, W, 3)")
+    return videos

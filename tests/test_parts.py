@@ -1,0 +1,78 @@
+"""Every generator and scorer that is known by name keeps the same contract."""
+
+import json
+
+import numpy as np
+import pytest
+from run_files import MINI
+
+from synvita.core.backends import PLACE, Part
+from synvita.core.records import Misalignment, Triplet
+from synvita.core.video import sample_video, write_video
+from synvita.generate.clips import MakeClips
+from synvita.generate.generator import GENERATORS, ask, load_generator
+from synvita.weigh.scorer import FRAMES, SCORERS, checked, described, load_scorer
+from synvita.world.captions import parse_caption  # noqa: F401 - the captions below are of this world
+
+TRIPLET = Triplet("t", "v.mp4", "a red ring moving left", "a blue ring moving left", Misalignment.ATTRIBUTE)
+OTHER = Triplet("u", "v.mp4", "a red ring moving left", "a green cross", Misalignment.OBJECT)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_generator_makes_videos_that_caption_and_seed_decide(name):
+    part = Part.of("generators", name, {})
+    generator, told = load_generator(part), load_generator(part).describe()
+    json.dumps(told)
+    assert told["revision"] and told["fps"] >= 1
+    stage = MakeClips(part, 0)
+    requests = [stage.request(triplet) for triplet in (TRIPLET, OTHER)]
+    captions, settings = [r.caption for r in requests], [r.settings for r in requests]
+    both = ask(generator, captions, [1, 2], settings)
+    assert all(v.dtype == np.uint8 and v.ndim == 4 and v.shape[-1] == 3 for v in both)
+    again = ask(load_generator(part), captions, [1, 2], settings)
+    assert all(np.array_equal(a, b) for a, b in zip(both, again, strict=True))
+    alone = ask(generator, captions[1:], [2], settings[1:])
+    assert np.array_equal(alone[0], both[1])  # whatever shares its batch
+    assert not np.array_equal(ask(generator, captions[:1], [3], settings[:1])[0], both[0])
+
+
+@pytest.mark.parametrize("name", [name for name in SCORERS if name != "world_truth"])
+def test_a_scorer_gives_a_score_per_caption_whatever_shares_the_call(name, tmp_path):
+    frames = np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8)
+    write_video(tmp_path / "a.mp4", frames, 8)
+    scorer = load_scorer(Part.of("scorers", name, MINI))
+    told = described(scorer)
+    json.dumps(told)
+    assert told["revision"]
+    scorer.load()
+    video = sample_video(tmp_path / "a.mp4", getattr(scorer, "looks_at", FRAMES))
+    captions = [TRIPLET.caption, TRIPLET.negative_caption, OTHER.negative_caption]
+    scores = checked(scorer.score(video, captions), captions, "x", "c")
+    assert len(set(scores)) == 3
+    np.testing.assert_allclose(
+        checked(scorer.score(video, captions[1:2]), captions[1:2], "x", "c")[0], scores[1], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in SCORERS if name != "world_truth"])
+def test_describing_a_scorer_loads_no_weights(name, monkeypatch):
+    import synvita.videollm.claims
+    import synvita.videollm.models
+
+    def refuse(*_, **__):
+        raise AssertionError("weights were loaded")
+
+    for module in (synvita.videollm.claims, synvita.videollm.models):
+        monkeypatch.setattr(module, "load_whole" if module is synvita.videollm.claims else "load_model", refuse)
+    assert described(load_scorer(Part.of("scorers", name, MINI)))["revision"]
+
+
+@pytest.mark.parametrize("key", PLACE)
+def test_where_a_part_works_is_not_in_its_stamp_and_comes_from_the_configuration_of_the_day(key):
+    entries = {"llava": {"checkpoint": "x", "dtype": "bfloat16"}}
+    before = Part.of("scorers", "llava", entries)
+    value = 4 if key == "batch" else "cuda"
+    moved = {"llava": entries["llava"] | {key: value}}
+    assert Part.of("scorers", "llava", moved).stamp == before.stamp
+    back = Part.of_stamp("scorers", json.loads(json.dumps(before.stamp)), moved)
+    assert back == Part.of("scorers", "llava", moved)

@@ -12,10 +12,9 @@ from synvita.core.video import sample_video, write_video
 from synvita.generate.clips import MakeClips
 from synvita.generate.generator import GENERATORS, ask, load_generator
 from synvita.weigh.scorer import FRAMES, SCORERS, checked, described, load_scorer
-from synvita.world.captions import parse_caption  # noqa: F401 - the captions below are of this world
 
 TRIPLET = Triplet("t", "v.mp4", "a red ring moving left", "a blue ring moving left", Misalignment.ATTRIBUTE)
-OTHER = Triplet("u", "v.mp4", "a red ring moving left", "a green cross", Misalignment.OBJECT)
+OTHER = Triplet("u", "v.mp4", "a red ring moving left", "a small green cross moving left", Misalignment.OBJECT)
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -14,8 +14,9 @@ from pathlib import Path
 from synvita.core.progress import progress, tick_parent
 from synvita.core.run_folder import again, need, only_one
 from synvita.core.store import parse_lines
+from synvita.core.vocabulary import UNTRAINED
 from synvita.recipes import RunConfig
-from synvita.train.config import UNTRAINED, TrainConfig
+from synvita.train.config import TrainConfig
 from synvita.train.examples import weights_for
 from synvita.weigh.weigh import unweighed
 

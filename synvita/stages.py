@@ -20,10 +20,10 @@ from synvita.core.run_folder import again, need, only_one
 from synvita.core.set_aside import read_set_aside
 from synvita.core.stage import Stage, check_stamp
 from synvita.core.store import parse_lines
+from synvita.core.vocabulary import UNTRAINED
 from synvita.executors import local
 from synvita.executors.job import Outcome, Shard
 from synvita.recipes import RunConfig
-from synvita.train.config import UNTRAINED
 
 
 def check_backends(config: RunConfig, command: str) -> None:

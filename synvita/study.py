@@ -21,8 +21,9 @@ from synvita.core.reading import read_json
 from synvita.core.records import Misalignment
 from synvita.core.settings import build
 from synvita.core.store import write_atomic
+from synvita.core.vocabulary import BASELINE, CRITERIA, UNTRAINED, find_task
 from synvita.recipes import MINI_ARMS, RunConfig
-from synvita.train.config import CRITERIA, UNTRAINED, Arm
+from synvita.train.config import Arm
 
 TABLE_4 = ("uniform", "target", "product", "hard", "difference")
 MARGINS = (0.2, 0.4, 0.6, 0.8)
@@ -77,7 +78,7 @@ def studies() -> dict[str, dict[str, str]]:
         "margin": {"0.2": "synvita", **{str(m): f"margin_{m}" for m in MARGINS[1:]}},
         "lambda": {**{str(weight): f"lambda_{weight}" for weight in LAMBDAS[:-1]}, "1.0": "synvita"},
         "misalignment": {
-            "real_only": "real_only",
+            BASELINE: BASELINE,
             **{f"{kind}, uniform": f"uniform_{kind}" for kind in kinds},
             **{f"{kind}, weighted": f"weighted_{kind}" for kind in kinds},
         },
@@ -165,7 +166,8 @@ def flat(figures: dict[str, Any]) -> dict[str, float]:
     for name, entry in figures.items():
         parts = {f"per_type.{kind}": value for kind, value in entry.items()} if name == "per_type" else {name: entry}
         for part, value in parts.items():
-            number = next(value[key] for key in ("auc", "map", "accuracy") if key in value)
+            task = find_task(part)
+            number = value[task.metric if task else "auc"]  # a misalignment type without a column of its own
             if number is not None:
                 row[part] = round(number, 5)
     return row

@@ -129,7 +129,7 @@ def test_settings_by_name_mean_the_same_in_a_file_and_in_a_flag(tmp_path):
 def test_train_refuses_an_arm_that_the_configuration_does_not_have(run, capsys):
     for command in ("train", "demo"):
         message = error_of(capsys, [command, "--run", str(run), "--arms", "real_only,realonly"])
-        assert "--arms: unknown arm 'realonly'; known: off_the_shelf, real_only" in message
+        assert "--arms: unknown 'realonly'; did you mean 'real_only'? known: off_the_shelf, real_only" in message
 
 
 @pytest.mark.parametrize(

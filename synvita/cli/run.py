@@ -11,6 +11,7 @@ from typing import Any
 from synvita.cli.configuration import refuse, settled
 from synvita.cli.exits import holes, left_out, trained_without
 from synvita.core.reading import read_json
+from synvita.core.vocabulary import check_names
 
 
 def say(text: str) -> None:
@@ -23,7 +24,8 @@ def run_demo(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita.core.run_folder import only_one
 
     config = settled(a, flags)
-    some = chosen_arms(a.arms, all_arms(config))
+    known = all_arms(config)
+    some = known if a.arms is None else check_names(chosen(a.arms, "--arms"), known, "--arms")
     with only_one(a.run, "demo"):
         report = stages.demo(a.run, config, a.workers, some)
     say(table(a.run))
@@ -148,24 +150,13 @@ def run_train(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita.core.run_folder import only_one
 
     config = settled(a, flags)
-    some = chosen_arms(a.arms, all_arms(config))
+    known = all_arms(config)
+    some = known if a.arms is None else check_names(chosen(a.arms, "--arms"), known, "--arms")
     with only_one(a.run, "train"):
         run_arms(a.run, config, config.train.seed, a.workers, a.processes, some)
     tiny_note(config)
     say(f"train: adapters in {a.run / 'adapters'}, pair scores in {a.run / 'pairs'}")
     return trained_without(a.run, config, some)
-
-
-def chosen_arms(given: str | None, known: list[str]) -> list[str]:
-    """`--arms a,b`, or all; ValueError names the first that the configuration does not have."""
-    if given is None:
-        return known
-    arms = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
-    unknown = [name for name in arms if name not in known]
-    if unknown or not arms:
-        shown = repr(unknown[0]) if unknown else "none given"
-        raise ValueError(f"--arms: unknown arm {shown}; known: {', '.join(known)}")
-    return arms
 
 
 def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
@@ -176,8 +167,8 @@ def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
 
     config = settled(a, flags)
     known = arms.all_arms(config)
-    if a.arm not in (*known, arms.FROM_STDIN):
-        raise ValueError(f"--arm: unknown arm {a.arm!r}; known: {', '.join(known)}")
+    if a.arm != arms.FROM_STDIN:
+        check_names([a.arm], known, "--arm")
     if int(os.environ.get("RANK", "0")):  # accelerate launch: the first process holds the lock and shows progress
         arms.train_and_evaluate(a.run, config, a.arm, a.seed)
         return 0

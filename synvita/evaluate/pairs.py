@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from synvita.core.reading import cell, read_table
+from synvita.core.vocabulary import find_task
 
 KEY = ("video", "caption", "query")  # what makes a pair: no two rows of a file share it
 PAIR = (*KEY, "label")
 SCORED = (*PAIR, "log_odds")
 KINDS = ("misalignment", "unseen")  # of the entailment tasks: which figures a pair enters
-ENTAILMENT = {"test": "in_distribution", "test_open": "open"}  # split -> task
 Rows = list[dict[str, Any]]
 
 
@@ -68,6 +68,12 @@ def read_rows(path: Path, keys: Sequence[str]) -> Rows:
 def read_pairs(folder: Path) -> dict[str, Rows]:
     """Task -> the scored pairs of one arm and seed. Raises as `read_rows`."""
     return {
-        path.stem: read_rows(path, (*SCORED, *KINDS) if path.stem in ENTAILMENT.values() else SCORED)
+        path.stem: read_rows(path, (*SCORED, *KINDS) if split_of(path.stem) else SCORED)
         for path in sorted(folder.glob("*.jsonl"))
     }
+
+
+def split_of(task: str) -> str:
+    """Of the triplets that a task is asked about; empty: it has a benchmark file."""
+    known = find_task(task)
+    return known.split if known else ""

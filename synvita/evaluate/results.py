@@ -7,7 +7,6 @@ the rest is null, with its counts.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,13 @@ import numpy as np
 
 from synvita.core.records import Misalignment
 from synvita.core.store import write_atomic
+from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, tasks
 from synvita.evaluate import intervals, metrics
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.facts import arm_facts
 from synvita.evaluate.pairs import Rows, pair_key, read_pairs
 from synvita.evaluate.weight_quality import beside_ensemble, score_differences, weight_quality
 
-BASELINE = "real_only"
 TEMPORAL = {Misalignment.ACTION, Misalignment.FLIP}
 Columns = tuple[np.ndarray, np.ndarray, list[str]]  # labels, scores, videos
 NOTHING = {"low": None, "high": None}
@@ -29,8 +28,8 @@ NOTHING = {"low": None, "high": None}
 
 def subsets(pairs: dict[str, Rows]) -> dict[str, Rows]:
     """The entailment figures, each a set of pairs: per test set, unseen concepts, temporal, per misalignment type."""
-    parts = {name: pairs[name] for name in ("in_distribution", "open") if pairs.get(name)}
-    rows = parts.get("open") or parts.get("in_distribution", [])
+    parts = {name: pairs[name] for name in (IN_DISTRIBUTION, OPEN) if pairs.get(name)}
+    rows = parts.get(OPEN) or parts.get(IN_DISTRIBUTION, [])
     parts["unseen"] = [r for r in rows if r["unseen"]]
     parts["temporal"] = [r for r in rows if r["misalignment"] in TEMPORAL]
     for kind in Misalignment:
@@ -141,14 +140,10 @@ def arm_results(pairs: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any
     figures: dict[str, Any] = {}
     for name, rows in subsets(pairs).items():
         put(figures, name, entailment(rows, config))
-    calls: dict[str, Callable[[Rows, EvaluateConfig], dict[str, Any]]] = {
-        "retrieval_temporal": retrieval,
-        "retrieval_events": retrieval,
-        "qa": question_answering,
-    }
-    for name, call in calls.items():
-        if name in pairs:
-            figures[name] = call(pairs[name], config)
+    calls = {"entailment": entailment, "retrieval": retrieval, "questions": question_answering}
+    for task in tasks():
+        if task.name in pairs and not task.split:
+            figures[task.name] = calls[task.kind](pairs[task.name], config)
     return figures
 
 

@@ -7,16 +7,16 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from synvita.core import vocabulary
 from synvita.core.records import Triplet
 from synvita.core.store import read_records, write_atomic, write_records
+from synvita.core.vocabulary import UNTRAINED
 from synvita.evaluate.config import EvaluateConfig
-from synvita.evaluate.pairs import ENTAILMENT, PAIR, Rows, read_rows
+from synvita.evaluate.pairs import PAIR, Rows, read_rows
 from synvita.videollm.models import load_model
 from synvita.videollm.protocol import Loading
 from synvita.videollm.scoring import score_each
 from synvita.videollm.visual import VisualStore
-
-BENCHMARKS = ("retrieval_temporal", "retrieval_events", "qa")
 
 
 def unseen_words(triplets: list[Triplet]) -> set[str]:
@@ -45,11 +45,13 @@ def tasks(run: Path) -> dict[str, Rows]:
     """
     triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
     unseen = unseen_words(triplets)
-    found = {name: entailment_rows(triplets, split, unseen) for split, name in ENTAILMENT.items()}
-    for name in BENCHMARKS:
-        path = run / "benchmarks" / f"{name}.jsonl"
-        if path.exists():
-            found[name] = read_rows(path, PAIR)
+    found = {}
+    for task in vocabulary.tasks():
+        path = run / "benchmarks" / f"{task.name}.jsonl"
+        if task.split:
+            found[task.name] = entailment_rows(triplets, task.split, unseen)
+        elif path.exists():
+            found[task.name] = read_rows(path, PAIR)
     return {name: rows for name, rows in found.items() if rows}
 
 
@@ -77,7 +79,7 @@ def evaluate_arm(
     todo = {name: rows for name, rows in tasks(run).items() if not (out / f"{name}.jsonl").exists()}
     if not todo:
         return out
-    adapter = None if arm == "off_the_shelf" else run / "adapters" / arm / str(seed)
+    adapter = None if arm == UNTRAINED else run / "adapters" / arm / str(seed)
     model = load_model(model_name, how, adapter)
     store = VisualStore(model, run / "cache", run, config.decode_timeout, cache_gb)
     said = {"model": model_name, "revision": model.revision, "temporal_attention": model.temporal_attention}

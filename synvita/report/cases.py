@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from synvita.core.records import Misalignment
+from synvita.core.vocabulary import IN_DISTRIBUTION, OPEN, find_task
 from synvita.report.embedded import Album, Video
 from synvita.report.gallery import UNKNOWN, Words, kind_name, marked_words
 from synvita.report.pairs import Answers, Rows, read_task
 
-TASKS = ("open", "in_distribution")  # the first one that the run has
 SECOND, FIRST, NEITHER, BOTH = "second", "first", "neither", "both"  # which of the compared arms is right
 PER_GROUP = 4  # of each type and outcome
 SHOWN = (SECOND, FIRST, NEITHER)
@@ -84,7 +84,8 @@ def choose_cases(margins: dict[str, tuple[float, float]], kinds: dict[str, str],
 
 def find_cases(run: Path, answers: Answers, number: int = PER_GROUP) -> Cases | None:
     """None where the compared arms have no entailment task."""
-    task, rows = next(((task, rows) for task in TASKS if (rows := read_task(answers, task))), ("", {}))
+    known = [task for name in (OPEN, IN_DISTRIBUTION) if (task := find_task(name))]
+    title, rows = next(((t.title.lower(), rows) for t in known if (rows := read_task(answers, t.name))), ("", {}))
     pairs = {arm: pairs_of(some) for arm, some in rows.items()}
     if not pairs:
         return None
@@ -113,7 +114,7 @@ def find_cases(run: Path, answers: Answers, number: int = PER_GROUP) -> Cases | 
                 verdicts=verdicts[query],
             )
         )
-    return Cases(task, {name: totals[name] for name in (BOTH, *SHOWN)}, cards)
+    return Cases(title, {name: totals[name] for name in (BOTH, *SHOWN)}, cards)
 
 
 def verdict(arm: str, query: str, pairs: dict[str, dict[str, Pair]]) -> Verdict:

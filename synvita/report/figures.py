@@ -16,15 +16,17 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from synvita.core.vocabulary import BASELINE, METHOD, ORACLE_ARM, UNTRAINED
+
 ARM_COLORS = {
-    "off_the_shelf": "#9a9fa6",
-    "real_only": "#4477aa",
+    UNTRAINED: "#9a9fa6",
+    BASELINE: "#4477aa",
     "uniform": "#e0697a",
     "weighted": "#c9a227",
-    "synvita": "#2a9348",
+    METHOD: "#2a9348",
     "weighted_video": "#e3c566",
     "synvita_video": "#5dbb78",
-    "weighted_oracle": "#a05195",
+    ORACLE_ARM: "#a05195",
 }
 OTHER_COLORS = ("#66aacc", "#b5651d", "#6b6ecf", "#8c6d31")
 LINE = "#85888c"

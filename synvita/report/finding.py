@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from synvita.report.table import BASELINE, TASKS, Task, difference, figure, percent, sign_of, signed, signed_interval
-
-UNTRAINED, METHOD, ORACLE_ARM = "off_the_shelf", "synvita", "weighted_oracle"
+from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, METHOD, OPEN, ORACLE_ARM, UNTRAINED, Task, find_task
+from synvita.report.table import difference, figure, percent, sign_of, signed, signed_interval
 
 
 def knows_truth(name: str, arm: dict[str, Any]) -> bool:
@@ -23,7 +22,8 @@ def finding(arms: dict[str, Any]) -> str:
 
 def main_task(arms: dict[str, Any]) -> Task | None:
     """Open where the run has it, else in-distribution."""
-    return next((t for t in (TASKS[1], TASKS[0]) if any(figure(a, t) is not None for a in arms.values())), None)
+    known = [task for name in (OPEN, IN_DISTRIBUTION) if (task := find_task(name))]
+    return next((t for t in known if any(figure(a, t) is not None for a in arms.values())), None)
 
 
 def best(arms: dict[str, Any], task: Task) -> str | None:
@@ -37,13 +37,13 @@ def best_arm(arms: dict[str, Any]) -> str:
     name = best(arms, task) if task else None
     if task is None or name is None:
         return ""
-    text = f"on the {task.name.lower()} test, {name} has the highest AUC ({percent(figure(arms[name], task))} %)"
+    text = f"on the {task.title.lower()} test, {name} has the highest AUC ({percent(figure(arms[name], task))} %)"
     if name == BASELINE:
         candidates = {n: a for n, a in arms.items() if n != BASELINE and not knows_truth(n, a)}
-        rest = {n: difference(a, task.path) for n, a in candidates.items()}
+        rest = {n: difference(a, task.name) for n, a in candidates.items()}
         level = [n for n, d in rest.items() if d and signed_interval(d) and not sign_of(d)]
         return text + (f", with no difference to {', '.join(level)}" if level else "")
-    versus = difference(arms[name], task.path)
+    versus = difference(arms[name], task.name)
     return text + (f"; {compare(name, BASELINE, versus)}" if versus else "")
 
 
@@ -68,7 +68,7 @@ def method_beside_baseline(arms: dict[str, Any]) -> str:
     task = main_task(arms)
     if task is None or METHOD not in arms or best(arms, task) == METHOD:
         return ""
-    versus = difference(arms[METHOD], task.path)
+    versus = difference(arms[METHOD], task.name)
     return f"there, {compare(METHOD, BASELINE, versus)}" if versus else ""
 
 

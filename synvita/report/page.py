@@ -12,27 +12,27 @@ import jinja2
 
 from synvita.core.records import Misalignment, Triplet
 from synvita.core.store import read_records, write_atomic
+from synvita.core.vocabulary import BASELINE, ORACLE_ARM, main_figures
 from synvita.report import paper
 from synvita.report.cases import PER_GROUP, find_cases
 from synvita.report.figures import arm_bars, difference_boxes
-from synvita.report.finding import ORACLE_ARM, finding
+from synvita.report.finding import finding
 from synvita.report.gallery import UNKNOWN, gallery
 from synvita.report.pairs import find_answers
 from synvita.report.rankings import PER_SIDE, TOP, find_rankings
 from synvita.report.results_file import check_results
-from synvita.report.table import BASELINE, DASH, TASKS, arm_table, at, interval, percent
+from synvita.report.table import DASH, arm_table, at, interval, percent
 from synvita.report.tiny import tiny_models, tiny_note
 
 FOLDER = Path(__file__).parent
-BAR_TASKS = ("in_distribution", "open", "unseen", "temporal")
 
 
 def bars(arms: dict[str, Any]) -> str:
     groups = []
-    for task in TASKS:
-        entries = {name: e for name, arm in arms.items() if (e := at(arm, task.path)) and task.path in BAR_TASKS}
-        if entries:
-            groups.append((task.name, entries))
+    for task in main_figures():
+        entries = {name: e for name, arm in arms.items() if (e := at(arm, task.name))}
+        if entries and task.kind == "entailment":
+            groups.append((task.title, entries))
     return arm_bars(groups, list(arms)) if groups else ""
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from synvita.core.reading import cell, read_table, read_yaml
-from synvita.report.finding import METHOD, ORACLE_ARM
+from synvita.core.vocabulary import BASELINE, METHOD, ORACLE_ARM
 from synvita.report.results_file import is_number
-from synvita.report.table import BASELINE
 
 KEYS = ("video", "caption", "label", "query", "log_odds")
 Rows = list[dict[str, Any]]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sklearn.metrics import average_precision_score
 
+from synvita.core.vocabulary import tasks
 from synvita.report.embedded import Album, Video
 from synvita.report.pairs import Answers, Rows, read_task
 
-TASKS = {"retrieval_temporal": "temporal", "retrieval_events": "events"}
 TOP = 8
 PER_SIDE = 3  # queries of a benchmark that an arm ranks better
 
@@ -87,8 +87,8 @@ def find_rankings(run: Path, answers: Answers, number: int = PER_SIDE) -> list[R
     """Empty where the compared arms have no retrieval task, or rank alike."""
     album, arms = Album(run), (answers.first, answers.second)
     found = []
-    for task, name in TASKS.items():
-        rows = read_task(answers, task)
+    for task in tasks("retrieval"):
+        rows, name = read_task(answers, task.name), task.title.removeprefix("Retrieval, ")
         queries = by_query(rows[answers.first], rows[answers.second]) if rows else {}
         precisions = {q: (average_precision(one), average_precision(two)) for q, (one, two) in queries.items()}
         for query in choose_queries(precisions, number):

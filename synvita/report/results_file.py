@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from synvita.report.table import BASELINE
+from synvita.core.vocabulary import BASELINE
 
 NUMBERS = ("auc", "map", "accuracy", "low", "high", "mean", "mean_weight")  # a finite number, or null: no figure
 TOGETHER = {"missing": "expected", "queries_dropped": "queries", "questions_dropped": "questions"}

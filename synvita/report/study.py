@@ -5,26 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from synvita.core.vocabulary import BASELINE, METHOD, ORACLE_ARM, main_figures
 from synvita.report import paper
 
-TASKS = {
-    "in_distribution": "in distribution",
-    "open": "open",
-    "unseen": "unseen",
-    "temporal": "temporal",
-    "retrieval_temporal": "retrieval, temporal",
-    "retrieval_events": "retrieval, events",
-    "qa": "QA",
-}
 # The arms that a study's rows are compared with, seed by seed.
 BASES = {
-    "arms": ("real_only", "uniform"),
+    "arms": (BASELINE, "uniform"),
     "criteria": ("uniform", "weighted"),
     "objective": ("uniform", "weighted"),
-    "scorers": ("real_only", "weighted_oracle"),
-    "margin": ("synvita",),
-    "lambda": ("synvita",),
-    "misalignment": ("real_only",),
+    "scorers": (BASELINE, ORACLE_ARM),
+    "margin": (METHOD,),
+    "lambda": (METHOD,),
+    "misalignment": (BASELINE,),
 }
 TITLES = {
     "arms": "The arms (Tables 1 and 3)",
@@ -107,26 +99,30 @@ def mean_and_spread(values: list[float | None]) -> str:
 
 def figure_table(rows: dict[str, str], arms: dict[str, Figures]) -> list[str]:
     """Mean and spread over seeds per row and task, in percent."""
-    lines = [row(["", "seeds", *TASKS.values()]), row(["---"] * (len(TASKS) + 2))]
+    titles = [task.title for task in main_figures()]
+    lines = [row(["", "seeds", *titles]), row(["---"] * (len(titles) + 2))]
     for label, arm in rows.items():
         if arm not in arms:
             continue
         cells = []
-        for task in TASKS:
-            cells.append(mean_and_spread([figures.get(task) for figures in arms[arm].values()]))
+        for task in main_figures():
+            cells.append(mean_and_spread([figures.get(task.name) for figures in arms[arm].values()]))
         lines.append(row([label, str(len(arms[arm])), *cells]))
     return lines
 
 
 def difference_table(rows: dict[str, str], arms: dict[str, Figures], base: str) -> list[str]:
     """Paired differences to an arm, in points, with 95 % intervals over seeds and the sign test's p."""
-    lines = [row([f"minus `{base}`", *TASKS.values()]), row(["---"] * (len(TASKS) + 1))]
+    lines = [
+        row([f"minus `{base}`", *(task.title for task in main_figures())]),
+        row(["---"] * (len(main_figures()) + 1)),
+    ]
     for label, arm in rows.items():
         if arm == base or arm not in arms:
             continue
         cells = []
-        for task in TASKS:
-            values = [100 * v for v in paired(arms[arm], arms[base], task)]
+        for task in main_figures():
+            values = [100 * v for v in paired(arms[arm], arms[base], task.name)]
             width = half_width(values) if values else math.inf
             shown = f" [{mean(values) - width:+.1f}, {mean(values) + width:+.1f}]" if math.isfinite(width) else ""
             common = len(set(arms[arm]) & set(arms[base]))

@@ -6,31 +6,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-BASELINE = "real_only"
+from synvita.core import vocabulary
+from synvita.core.vocabulary import BASELINE, Task
+
 DASH = "–"
-
-
-@dataclass(frozen=True)
-class Task:
-    """One column of the table: `path` in an arm's results, its figure's `key`, and its names for people."""
-
-    path: str
-    key: str
-    name: str
-    measure: str
-
-
-TASKS = (
-    Task("in_distribution", "auc", "In-distribution", "AUC"),
-    Task("open", "auc", "Open", "AUC"),
-    Task("unseen", "auc", "Unseen", "AUC"),
-    Task("temporal", "auc", "Temporal", "AUC"),
-    Task("per_type.relation", "auc", "Relation", "AUC"),
-    Task("per_type.flip", "auc", "Flip", "AUC"),
-    Task("retrieval_temporal", "map", "Retrieval, temporal", "mAP"),
-    Task("retrieval_events", "map", "Retrieval, events", "mAP"),
-    Task("qa", "accuracy", "Questions", "accuracy"),
-)
 
 
 @dataclass(frozen=True)
@@ -89,7 +68,7 @@ def at(results: dict[str, Any], path: str) -> dict[str, Any] | None:
 
 def figure(arm: dict[str, Any], task: Task) -> float | None:
     """None where the arm was not asked, or no figure could be made of its answers."""
-    return (at(arm, task.path) or {}).get(task.key)
+    return (at(arm, task.name) or {}).get(task.metric)
 
 
 def difference(arm: dict[str, Any], path: str) -> dict[str, Any] | None:
@@ -100,23 +79,23 @@ def difference(arm: dict[str, Any], path: str) -> dict[str, Any] | None:
 
 def gaps(arm: dict[str, Any], task: Task) -> str:
     """What the figure, or its difference to the baseline, leaves out; empty where it is whole."""
-    entry = at(arm, task.path) or {}
+    entry = at(arm, task.name) or {}
     parts = [f"{entry['missing']} of {entry['expected']} missing"] if entry.get("missing") else []
     for noun in ("queries", "questions"):
         dropped = entry.get(f"{noun}_dropped")
         parts += [f"{dropped} of {dropped + entry[noun]} {noun} dropped"] if dropped else []
-    versus = at(arm, f"minus_{BASELINE}.{task.path}") or {}
+    versus = at(arm, f"minus_{BASELINE}.{task.name}") or {}
     left_out = versus.get("left_out")
     parts += [f"difference without {left_out} pairs that only one arm has"] if left_out else []
     return ", ".join(parts)
 
 
 def cell(arm: dict[str, Any], task: Task) -> Cell:
-    entry = at(arm, task.path)
+    entry = at(arm, task.name)
     if entry is None:
         return Cell()
     shown = Cell(percent(figure(arm, task)), interval(entry), gaps=gaps(arm, task))
-    versus = difference(arm, task.path)
+    versus = difference(arm, task.name)
     if versus is None:
         return shown
     return replace(
@@ -134,7 +113,7 @@ def arm_note(arm: dict[str, Any]) -> str:
 
 def arm_table(arms: dict[str, Any]) -> tuple[list[Task], list[dict[str, Any]]]:
     """The columns that any arm has, and a row of cells for each arm."""
-    tasks = [task for task in TASKS if any(at(arm, task.path) for arm in arms.values())]
+    tasks = [task for task in vocabulary.FIGURES if any(at(arm, task.name) for arm in arms.values())]
     rows = [
         {
             "arm": name,

@@ -8,11 +8,11 @@ from typing import Any
 
 from synvita.core.names import check_name
 from synvita.core.records import Misalignment
+from synvita.core.vocabulary import BASELINE, CRITERIA, METHOD, ORACLE_ARM, UNTRAINED
 from synvita.videollm.lora import Lora
 from synvita.videollm.protocol import Loading, dtype_of
 
 WEIGHTS = ("learned", "none", "oracle", "uniform")
-CRITERIA = ("difference", "hard", "product", "table", "target", "uniform")
 CHOICES = {
     "shared_tokens": ("digit", "token"),
     "normaliser": ("authors", "global", "separate", "weighted"),
@@ -82,18 +82,17 @@ class Arm:
 
 
 ARMS = {
-    "real_only": Arm(),
+    BASELINE: Arm(),
     "uniform": Arm("uniform"),
     "weighted": Arm("learned"),
-    "synvita": Arm("learned", 1.0),
-    "weighted_oracle": Arm("oracle"),
+    METHOD: Arm("learned", 1.0),
+    ORACLE_ARM: Arm("oracle"),
 }
 # The same with weights of a scorer that sees the whole clip, not single frames.
 VIDEO_ARMS = {
     "weighted_video": Arm("learned", scorers=("video_llm",)),
     "synvita_video": Arm("learned", 1.0, scorers=("video_llm",)),
 }
-UNTRAINED = "off_the_shelf"
 
 
 def check_arm(name: Any) -> str:

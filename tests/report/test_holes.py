@@ -12,17 +12,18 @@ from run_files import weight_rows, write_clips, write_weights
 
 from synvita.core.records import Clip, ClipWeight, Triplet
 from synvita.core.store import read_records, write_records
+from synvita.core.vocabulary import FIGURES
 from synvita.report.finding import finding
 from synvita.report.gallery import gallery
 from synvita.report.page import write_report
 from synvita.report.study import mean_and_spread, render
-from synvita.report.table import TASKS, cell, gaps, sign_of
+from synvita.report.table import cell, gaps, sign_of
 from synvita.report.terminal import terminal_table
 from synvita.report.tiny import tiny_models, tiny_note
 
 NOTHING = {"low": None, "high": None}
-RETRIEVAL = next(task for task in TASKS if task.path == "retrieval_temporal")
-OPEN = next(task for task in TASKS if task.path == "open")
+RETRIEVAL = next(task for task in FIGURES if task.name == "retrieval_temporal")
+OPEN = next(task for task in FIGURES if task.name == "open")
 
 
 @pytest.fixture

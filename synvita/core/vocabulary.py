@@ -1,0 +1,87 @@
+"""The names that everybody uses: tasks with their metrics and titles, arms and criteria that have a meaning.
+
+A new task is a line of `TASKS` here; evaluation, report, studies and the terminal take their columns from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+METRICS = {"auc": "AUC", "map": "mAP", "accuracy": "accuracy"}  # key in results.json -> as people write it
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked, and the figure that comes out.
+
+    kind: entailment (does the caption fit?), retrieval (rank videos for a query), questions (choose an option).
+    metric: the key of its main figure. short: for narrow columns.
+    split: of the triplets that it is asked about; empty = it has a file of its own in `benchmarks/`.
+    part: made of some pairs of the open test (else of the in-distribution test); nothing is asked for it.
+    """
+
+    name: str
+    kind: str
+    metric: str
+    title: str
+    short: str = ""
+    split: str = ""
+    part: bool = False
+
+    @property
+    def measure(self) -> str:
+        return METRICS[self.metric]
+
+    @property
+    def column(self) -> str:
+        return self.short or self.title.lower()
+
+
+IN_DISTRIBUTION, OPEN = "in_distribution", "open"
+FIGURES = (
+    Task(IN_DISTRIBUTION, "entailment", "auc", "In-distribution", "in-dist", split="test"),
+    Task(OPEN, "entailment", "auc", "Open", split="test_open"),
+    Task("unseen", "entailment", "auc", "Unseen", part=True),
+    Task("temporal", "entailment", "auc", "Temporal", part=True),
+    Task("per_type.relation", "entailment", "auc", "Relation", part=True),
+    Task("per_type.flip", "entailment", "auc", "Flip", part=True),
+    Task("retrieval_temporal", "retrieval", "map", "Retrieval, temporal", "retr. temporal"),
+    Task("retrieval_events", "retrieval", "map", "Retrieval, events", "retr. events"),
+    Task("qa", "questions", "accuracy", "Questions", "QA"),
+)
+
+UNTRAINED, BASELINE, METHOD, ORACLE_ARM = "off_the_shelf", "real_only", "synvita", "weighted_oracle"
+CRITERIA = ("difference", "hard", "product", "table", "target", "uniform")
+
+
+def tasks(kind: str | None = None) -> list[Task]:
+    """Those that are asked, in the order of their columns."""
+    return [task for task in FIGURES if not task.part and kind in (None, task.kind)]
+
+
+def main_figures() -> list[Task]:
+    """One column each; single misalignment types are left out."""
+    return [task for task in FIGURES if not task.name.startswith("per_type.")]
+
+
+def find_task(name: str) -> Task | None:
+    return next((task for task in FIGURES if task.name == name), None)
+
+
+def check_names(names: Sequence[str], known: Iterable[str], knob: str) -> list[str]:
+    """The names, each once.
+
+    Raises:
+        ValueError: none at all, or the first one that nobody knows, with the nearest and all known ones.
+    """
+    known = list(known)
+    if not names:
+        raise ValueError(f"{knob}: none given; known: {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"{knob}: unknown {name!r}; {hint}known: {', '.join(known)}")
+    return list(dict.fromkeys(names))

@@ -1,0 +1,82 @@
+"""A task is one line in one table; names that nobody knows are refused with the nearest."""
+
+import pytest
+from run_files import write_records
+
+from synvita.core import vocabulary
+from synvita.core.records import Triplet
+from synvita.core.vocabulary import FIGURES, Task, check_names, main_figures, tasks
+from synvita.evaluate.config import EvaluateConfig
+from synvita.evaluate.pairs import read_pairs
+from synvita.evaluate.results import arm_results
+from synvita.evaluate.tasks import tasks as tasks_of
+from synvita.report.study import figure_table
+from synvita.report.table import arm_table
+from synvita.report.terminal import terminal_table
+from synvita.study import flat
+
+NEW = {
+    "retrieval": Task("films", "retrieval", "map", "Films", "films"),
+    "questions": Task("riddles", "questions", "accuracy", "Riddles"),
+    "entailment": Task("humans", "entailment", "auc", "Humans"),
+}
+FIGURE = {"retrieval": 1.0, "questions": 0.5, "entailment": 0.75}
+
+
+def rows(kind):
+    """Two queries of two videos, or one question with its options per video."""
+    if kind == "questions":
+        odds = {("v0", "a"): 2.0, ("v0", "b"): 1.0, ("v1", "a"): 0.0, ("v1", "b"): 1.0}
+        return [row(v, c, v, c == "a", value) for (v, c), value in odds.items()]
+    odds = {("v0", "q0"): 2.0, ("v1", "q0"): 1.5, ("v0", "q1"): 0.0, ("v1", "q1"): 1.0}
+    return [row(v, q, q, v[1] == q[1], value) for (v, q), value in odds.items()]
+
+
+def row(video, caption, query, right, value):
+    return {"video": video, "caption": caption, "query": query, "label": int(right), "log_odds": value}
+
+
+@pytest.mark.parametrize("kind", NEW)
+def test_a_new_line_of_the_table_reaches_results_terminal_report_and_studies(tmp_path, monkeypatch, kind):
+    task = NEW[kind]
+    monkeypatch.setattr(vocabulary, "FIGURES", (*FIGURES, task))
+    asked = [{key: row[key] for key in row if key != "log_odds"} for row in rows(kind)]
+    write_records(tmp_path / "triplets.jsonl", [Triplet("t", "v0.mp4", "a", "b")])
+    write_records(tmp_path / "benchmarks" / f"{task.name}.jsonl", asked)
+    assert tasks_of(tmp_path) == {task.name: asked}
+    write_records(tmp_path / "pairs" / f"{task.name}.jsonl", rows(kind))
+    found = arm_results(read_pairs(tmp_path / "pairs"), EvaluateConfig(draws=10))
+    assert found[task.name][task.metric] == FIGURE[kind]
+    shown = f"{100 * FIGURE[kind]:.1f}"
+    first, second, *_ = terminal_table({"mine": found}).splitlines()
+    assert task.column in first and shown in second
+    columns, (cells,) = arm_table({"mine": found})
+    assert [column.title for column in columns] == [task.title] and cells["cells"][0].value == shown
+    head, _, line = figure_table({"mine": "mine"}, {"mine": {"0": flat(found)}})
+    assert task.title in head and shown in line
+
+
+def test_what_is_asked_are_the_tasks_and_not_their_parts():
+    assert [task.name for task in tasks()] == [
+        "in_distribution", "open", "retrieval_temporal", "retrieval_events", "qa"
+    ]  # fmt: skip
+    assert [task.name for task in tasks("retrieval")] == ["retrieval_temporal", "retrieval_events"]
+    assert "unseen" in {task.name for task in main_figures()}
+    assert not any(task.name.startswith("per_type") for task in main_figures())
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["opn"], r"^--tasks: unknown 'opn'; did you mean 'open'\? known: open, qa$"),
+        (["qa", "zzz"], r"^--tasks: unknown 'zzz'; known: open, qa$"),
+        ([], r"^--tasks: none given; known: open, qa$"),
+    ],
+)
+def test_a_name_that_nobody_knows_is_named_with_the_nearest_and_all_known(names, message):
+    with pytest.raises(ValueError, match=message):
+        check_names(names, ["open", "qa"], "--tasks")
+
+
+def test_names_count_once_in_the_order_given():
+    assert check_names(["qa", "open", "qa"], ["open", "qa"], "--tasks") == ["qa", "open"]

@@ -1,38 +1,98 @@
-"""Arms, trained and asked in processes beside this one: several at a time, one after the other in each process."""
+"""Arms: which there are, what is left to do for each, and the doing of it, here or in processes beside this one."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from synvita.children import DONE, FROM_STDIN, Children
+from synvita.core.artefacts import read_clips
 from synvita.core.progress import progress, tick_parent
 from synvita.core.run_folder import again, need, only_one
-from synvita.core.store import parse_lines
-from synvita.core.vocabulary import UNTRAINED
+from synvita.core.stage import claim_folder
+from synvita.core.store import parse_lines, read_records
+from synvita.core.vocabulary import UNTRAINED, tasks
 from synvita.recipes import RunConfig
+from synvita.train.arm_folder import is_trained
 from synvita.train.config import TrainConfig
 from synvita.train.examples import weights_for
 from synvita.weigh.weigh import unweighed
 
-FROM_STDIN = "-"  # in the place of an arm's name
-DONE = "done"  # a line that is no tick's
+Tick = Callable[..., None]
 
 
-def arm_work(run: Path, config: RunConfig, arm: str, seed: int) -> int:
-    """How often `train_and_evaluate` will tick for an arm: its training steps and its batches of questions."""
-    from synvita.evaluate.tasks import batch_count, tasks
+@dataclass(frozen=True)
+class Model:
+    """As much of a stage as `claim_folder` needs: the settings that all arms of a base model share."""
 
-    out = run / "pairs" / arm / str(seed)
-    work = batch_count({n: r for n, r in tasks(run).items() if not (out / f"{n}.jsonl").exists()}, config.evaluate)
-    if arm != UNTRAINED and not (run / "adapters" / arm / str(seed) / "arm.json").exists():
-        work += training_steps(run, config.train)
-    return work
+    folder: str
+    stamp: dict[str, Any]
+
+    @classmethod
+    def of(cls, train: TrainConfig) -> Model:
+        return cls(train.home, train.stamp)
+
+
+@dataclass(frozen=True)
+class Do:
+    """What is done for an arm: train it, ask it these tasks (None: all that the run has)."""
+
+    train: bool = True
+    ask: bool = True
+    tasks: tuple[str, ...] | None = None
+
+    @property
+    def flags(self) -> list[str]:
+        """The same for `synvita arm`."""
+        what = [name for name, wanted in (("train", self.train), ("ask", self.ask)) if wanted]
+        return ["--do", ",".join(what), *([] if self.tasks is None else ["--tasks", ",".join(self.tasks)])]
+
+    @property
+    def asked(self) -> list[str]:
+        names = [task.name for task in tasks()]
+        return names if self.tasks is None else [name for name in names if name in self.tasks]
+
+
+def all_arms(config: RunConfig) -> list[str]:
+    return [UNTRAINED, *config.train.arms]
+
+
+def to_train(run: Path, config: RunConfig, arm: str, seed: int) -> bool:
+    return arm != UNTRAINED and not is_trained(run / config.train.home, arm, seed)
+
+
+def asking(run: Path, config: RunConfig, arm: str, seed: int, only: Sequence[str]) -> list[Any]:
+    """The stages that ask an arm the tasks that the run has."""
+    from synvita.evaluate.ask import AskPairs
+    from synvita.evaluate.tasks import tasks as tasks_of
+
+    base = base_of(config.train)
+    return [AskPairs(task, arm, seed, base, config.evaluate) for task in tasks_of(run, only)]
+
+
+def base_of(train: TrainConfig) -> Any:
+    from synvita.evaluate.ask import Base
+
+    return Base(train.home, train.model, train.loading(), train.loading_stamp, train.cache_gb)
+
+
+def left_to_ask(run: Path, stages: Sequence[Any]) -> int:
+    """How many batches of videos."""
+    from synvita.executors.job import Job
+
+    return sum(len(Job(stage, run, None).todo) for stage in stages)
+
+
+def arm_work(run: Path, config: RunConfig, arm: str, seed: int, do: Do = Do()) -> int:
+    """How often `do_arm` will tick: its training steps and its batches of questions."""
+    work = left_to_ask(run, asking(run, config, arm, seed, do.asked)) if do.ask else 0
+    return work + (training_steps(run, config.train) if do.train and to_train(run, config, arm, seed) else 0)
 
 
 def training_steps(run: Path, config: TrainConfig) -> int:
@@ -47,58 +107,79 @@ def training_steps(run: Path, config: TrainConfig) -> int:
     return config.epochs * math.ceil(examples * (1 - config.held_out) / config.batch)
 
 
-def train_and_evaluate(
-    run: Path, config: RunConfig, arm: str, seed: int, tick: Callable[..., None] = lambda *_: None
-) -> None:
-    """One arm, trained (unless it is the untrained one) and asked every pair; what is there is kept."""
-    from synvita.evaluate.tasks import evaluate_arm
+def do_arm(run: Path, config: RunConfig, arm: str, seed: int, do: Do = Do(), tick: Tick = lambda *_: None) -> None:
+    """Train an arm (unless it is the untrained one) and ask it; what is there is kept."""
+    from synvita.executors import local
     from synvita.train.loop import train_arm
 
-    if arm != UNTRAINED:
+    if do.train and arm != UNTRAINED:
+        claim_folder(run, Model.of(config.train))
         train_arm(run, arm, config.train.arms[arm], config.train, seed, tick)
-    if int(os.environ.get("RANK", "0")):  # several processes train, one asks
+    if not do.ask or int(os.environ.get("RANK", "0")):  # several processes train, one asks
         return
-    train = config.train
-    evaluate_arm(run, arm, seed, train.model, train.loading(), config.evaluate, tick, train.cache_gb)
+    for stage in asking(run, config, arm, seed, do.asked):
+        local.run(stage, run, tick=per_batch(tick, stage.batch))
 
 
-def all_arms(config: RunConfig) -> list[str]:
-    return [UNTRAINED, *config.train.arms]
+def per_batch(tick: Tick, size: int) -> Tick:
+    """Ticks for the first item of every `size`."""
+    count = 0
+
+    def item(*_: str) -> None:
+        nonlocal count
+        if count % size == 0:
+            tick()
+        count += 1
+
+    return item
 
 
-def arms_of_a_parent(run: Path, config: RunConfig, arm: str, seed: int) -> None:
+def arms_of_a_parent(run: Path, config: RunConfig, arm: str, seed: int, do: Do) -> None:
     """What `run_arms` starts: one arm, or each arm that stands on standard input, one a line.
 
     Each tick is a line on standard output, and so is DONE behind an arm.
     """
     for line in sys.stdin if arm == FROM_STDIN else [arm]:
-        name = line.strip()
-        with only_one(run, f"arm-{name}-{seed}"):
-            train_and_evaluate(run, config, name, seed, tick_parent)
+        with only_one(run, lock_of(config, line.strip(), seed)):
+            do_arm(run, config, line.strip(), seed, do, tick_parent)
         sys.stdout.write(f"{DONE}\n")
         sys.stdout.flush()
 
 
+def lock_of(config: RunConfig, arm: str, seed: int) -> str:
+    return f"{config.train.home}-{arm}-{seed}"
+
+
 def run_arms(
-    run: Path, config: RunConfig, seed: int, workers: int, processes: int = 1, only: list[str] | None = None
+    run: Path,
+    config: RunConfig,
+    seed: int,
+    workers: int,
+    processes: int = 1,
+    only: Sequence[str] | None = None,
+    do: Do = Do(),
+    model: str | None = None,
 ) -> None:
     """Every arm (or `only` some), `workers` at a time. Stops at the first failure.
 
-    On a CPU each has one thread. `processes`: how many train one arm together (accelerate launch).
+    On a CPU each has one thread. `processes`: how many train one arm together (accelerate launch). `model`: what
+    `config` is of (`RunConfig.of_model`).
     """
-    triplets = need(run, "triplets.jsonl", "triplets make")
-    arms = {name: arm for name, arm in config.train.arms.items() if only is None or name in only}
-    if any(arm.weights != "none" for arm in arms.values()) and triplets.stat().st_size:
-        rows = [row for arm in arms.values() for row in weights_for(run, arm)[0]]
-        if number := unweighed(run, rows):
-            sys.stderr.write(f"note: {number} clips have no weights, so no arm uses them; {again('weigh', run)}\n")
-    fill_cache(run, config)
-    cost = {name: (arm.weights != "none", arm.consistency_weight > 0) for name, arm in arms.items()}
-    slowest_first = sorted(cost, key=lambda name: cost[name], reverse=True)
-    names = [arm for arm in (*slowest_first, UNTRAINED) if only is None or arm in only]
-    total = sum(arm_work(run, config, arm, seed) for arm in names)
-    with progress(f"train + evaluate {len(names)} arms", total) as tick, ThreadPoolExecutor(workers) as pool:
-        children = Children(run, config, seed, processes, names, tick)
+    names = [arm for arm in slowest_first(config) if only is None or arm in only]
+    if do.train:
+        check_weights(run, config, names)
+    work = {arm: arm_work(run, config, arm, seed, do) for arm in names}
+    names = [arm for arm in names if work[arm]]
+    if not names:
+        return
+    claim_folder(run, Model.of(config.train))
+    fill_cache(run, config, do)
+    arguments = ["--run", str(run), "--seed", str(seed), *do.flags, *([] if model is None else ["--model", model])]
+    threads = {"OMP_NUM_THREADS": "1"} if config.train.device == "cpu" else {}
+    verbs = " + ".join(verb for verb, wanted in (("train", do.train), ("ask", do.ask)) if wanted)
+    bar = progress(f"{verbs} {len(names)} arms", sum(work.values()))
+    with bar as tick, ThreadPoolExecutor(workers) as pool:
+        children = Children(arguments, names, tick, processes, threads)
         try:
             for worker in [pool.submit(children.work) for _ in range(min(workers, len(names)))]:
                 worker.result()
@@ -112,94 +193,46 @@ def run_arms(
         raise ValueError(f"--run: {run}: {text}")
 
 
-class Children:
-    """The processes that do arms: `synvita arm`, which reads names from its input, because starting one anew costs
-    seconds of imports. Each thread that calls `work` has one at a time."""
-
-    def __init__(
-        self, run: Path, config: RunConfig, seed: int, processes: int, names: Iterable[str], tick: Callable[..., None]
-    ):
-        self.run, self.seed, self.processes, self.tick = run, seed, processes, tick
-        self.environment = os.environ | {"SYNVITA_PARENT": str(os.getpid())}
-        if config.train.device == "cpu":
-            self.environment["OMP_NUM_THREADS"] = "1"
-        self.names = iter(names)  # shared by the threads
-        self.started: list[subprocess.Popen[bytes]] = []
-        self.failed: list[str] = []
-
-    def work(self) -> None:
-        """An arm after the other while there are any."""
-        child: subprocess.Popen[bytes] | None = None
-        arm = ""
-        for arm in self.names:
-            if self.failed:
-                break
-            child = child or self.start(arm)
-            if not self.ask(child, arm):
-                self.failed.append(arm)
-            elif self.processes > 1:  # accelerate's launcher hands no input on
-                self.end(child, arm)
-                child = None
-        if child is not None:
-            self.end(child, arm)
-
-    def start(self, arm: str) -> subprocess.Popen[bytes]:
-        command, name = [sys.executable, "-m"], FROM_STDIN
-        if self.processes > 1:
-            launch = ["accelerate.commands.launch", "--num_processes", str(self.processes), "--num_machines", "1"]
-            launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-            command += [*launch, "--multi_gpu", "-m"]  # on CPUs, too: its launcher for those wants MPI
-            name = arm
-        command += ["synvita.cli", "arm", "--run", str(self.run), "--arm", name, "--seed", str(self.seed)]
-        child = subprocess.Popen(command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.started.append(child)
-        if self.failed:  # interrupted between the check before and the start
-            child.terminate()
-        return child
-
-    def ask(self, child: subprocess.Popen[bytes], arm: str) -> bool:
-        """Let a child do an arm; whether it did."""
-        assert child.stdin is not None and child.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended, and so has its output
-            child.stdin.write(f"{arm}\n".encode())
-            child.stdin.flush()
-        for line in child.stdout:
-            text = line.decode("utf-8", "replace").strip()
-            if text == DONE:
-                return True
-            self.tick(f"{arm}: {text}" if text else "")
-        return False
-
-    def end(self, child: subprocess.Popen[bytes], arm: str) -> None:
-        """Nothing more for this child: it leaves by itself."""
-        assert child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            child.stdin.close()
-        if child.wait() != 0 and not self.failed:
-            self.failed.append(arm)
-
-    def stop(self) -> None:
-        """After a failure nobody goes on."""
-        for child in self.started if self.failed else ():
-            child.terminate()
+def slowest_first(config: RunConfig) -> list[str]:
+    """So that no long one is left when the others have ended."""
+    cost = {name: (arm.weights != "none", arm.consistency_weight > 0) for name, arm in config.train.arms.items()}
+    return [*sorted(cost, key=lambda name: cost[name], reverse=True), UNTRAINED]
 
 
-def fill_cache(run: Path, config: RunConfig) -> None:
-    """Visual features of all videos once, before arms in parallel would each compute them."""
-    from synvita.core.artefacts import read_clips
+def check_weights(run: Path, config: RunConfig, names: Sequence[str]) -> None:
+    """ValueError: an arm's weights are not there. A note: clips that were made after the weights."""
+    triplets = need(run, "triplets.jsonl", "triplets make")
+    arms = [config.train.arms[name] for name in names if name != UNTRAINED]
+    if not triplets.stat().st_size or all(arm.weights == "none" for arm in arms):
+        return
+    rows = [row for arm in arms for row in weights_for(run, arm)[0]]
+    if number := unweighed(run, rows):
+        sys.stderr.write(f"note: {number} clips have no weights, so no arm uses them; {again('weigh', run)}\n")
+
+
+def videos_of(run: Path, do: Do) -> list[str]:
+    """Those that training or asking looks at, each once."""
     from synvita.core.records import Item, Triplet
-    from synvita.core.store import read_records
-    from synvita.evaluate.tasks import tasks
+    from synvita.evaluate.tasks import tasks as tasks_of
+
+    videos: list[str] = []
+    if do.train:
+        videos += [t.video for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
+        videos += [clip.file for clip in read_clips(run).values()]
+        if (run / "items.jsonl").exists():
+            for item in read_records(run / "items.jsonl", Item):
+                videos += [item.video, *(video for video, _ in item.clips)]
+    if do.ask:
+        videos += [row["video"] for rows in tasks_of(run, do.asked).values() for row in rows]
+    return list(dict.fromkeys(videos))
+
+
+def fill_cache(run: Path, config: RunConfig, do: Do) -> None:
+    """Visual features of all videos once, before arms in parallel would each compute them."""
     from synvita.videollm.models import load_model
     from synvita.videollm.visual import VisualStore
 
-    videos = [t.video for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
-    videos += [clip.file for clip in read_clips(run).values()]
-    if (run / "items.jsonl").exists():
-        for item in read_records(run / "items.jsonl", Item):
-            videos += [item.video, *(video for video, _ in item.clips)]
-    videos += [row["video"] for rows in tasks(run).values() for row in rows]
-    videos = list(dict.fromkeys(videos))
+    videos = videos_of(run, do)
     model = load_model(config.train.model, config.train.loading())
     with only_one(run, "cache"), progress("visual features, once per video", len(videos)) as tick:
         store = VisualStore(model, run / "cache", run, config.train.decode_timeout, config.train.cache_gb)

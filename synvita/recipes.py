@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from synvita.core.backends import Part, check_known
+from synvita.core.settings import build, merge
 from synvita.evaluate.config import EvaluateConfig
 from synvita.generate.clips import GenerateConfig, generator_part
 from synvita.generate.generator import GENERATORS
@@ -29,12 +30,14 @@ MINI_ARMS = dict(sorted((ARMS | VIDEO_ARMS).items(), key=lambda item: item[1].we
 class RunConfig:
     """Everything that a run's numbers depend on. `world` is None for a run on one's own triplets.
 
-    `generators`, `scorers`: settings of parts by name (`core.backends.Part`).
+    `generators`, `scorers`: settings of parts by name (`core.backends.Part`). `models`: further base models by name,
+    each with what differs from `train` for it (`synvita train --model NAME`).
     """
 
     world: WorldConfig | None = None
     generators: dict[str, dict[str, Any]] = field(default_factory=dict)
     scorers: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(MINI_SCORERS))
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     weigh: WeighConfig = field(default_factory=WeighConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -51,6 +54,27 @@ class RunConfig:
         generator_part(self.generate.generator, self.generators)
         for name in self.weigh.every:
             scorer_part(name, self.scorers)
+        for name in self.models:
+            self.of_model(name)
+
+    def of_model(self, name: str | None) -> RunConfig:
+        """The same with another base model: an entry of `models`, the configuration's own, or else a checkpoint's name.
+
+        Raises:
+            ValueError: a setting of the entry that cannot be, as `--models.NAME.SETTING`.
+        """
+        if name is None or name == self.train.model_name:
+            return self
+        mine = self.models.get(name)
+        if mine is None:
+            return replace(self, train=replace(self.train, model=name, name="", tower=None, base=None))
+        values = merge(asdict(self.train), {"model": name, **mine, "name": name})
+        return replace(self, train=build(TrainConfig, values, f"models.{name}."))
+
+    def of_stamp(self, name: str, stamp: dict[str, Any]) -> RunConfig:
+        """The same with the base model that left a stamp in a run folder."""
+        values = merge(asdict(self.train), {**stamp, "name": name})
+        return replace(self, train=build(TrainConfig, values, f"models.{name}."))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values only, as YAML keeps them (tuples become lists)."""

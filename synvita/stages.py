@@ -5,25 +5,22 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from synvita.arms import all_arms, run_arms
-from synvita.core.backends import Part
+from synvita.arms import Do, Model, all_arms, asking, run_arms
 from synvita.core.progress import progress
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, need, only_one
-from synvita.core.set_aside import read_set_aside
-from synvita.core.stage import Stage, check_stamp
-from synvita.core.store import parse_lines
+from synvita.core.stage import Stage, check_stamp, claim_folder
 from synvita.core.vocabulary import UNTRAINED
 from synvita.executors import local
 from synvita.executors.job import Outcome, Shard
+from synvita.inventory import models_there
 from synvita.recipes import RunConfig
+from synvita.train.arm_folder import is_trained
 
 
 def check_backends(config: RunConfig, command: str) -> None:
@@ -62,42 +59,6 @@ def check_device(device: str, knob: str) -> None:
         from synvita.videollm import protocol
 
         protocol.check_device(device, knob)
-
-
-def check_stamps(run: Path, config: RunConfig) -> None:
-    """Settings that clips or scores of this run were not made with are refused before anything is written.
-
-    Raises:
-        ValueError: as `core.stage.check_stamp`.
-    """
-    sections = (("clips", "generators", config.generators), ("scores", "scorers", config.scorers))
-    for kind, section, entries in sections:
-        for folder, stamp in stamps(run, kind):  # what a part says of itself is compared where it works
-            key = section.removesuffix("s")
-            if not isinstance(stamp.get(key), dict):
-                continue
-            claim = {**stamp, key: Part.of(section, stamp[key]["name"], entries).stamp}
-            if "seed" in stamp:
-                claim["seed"] = config.generate.seed
-            check_stamp(run, Claim(folder, claim))
-
-
-@dataclass(frozen=True)
-class Claim:
-    """As much of a stage as `check_stamp` needs."""
-
-    folder: str
-    stamp: dict[str, Any]
-
-
-def stamps(run: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
-    """(folder, stamp) of the clips or the scores of a run, by name."""
-    paths = sorted(run.glob(f"{kind}/*/stamp.json"))
-    return [(path.parent.relative_to(run).as_posix(), read_json(path)) for path in paths]
-
-
-def count_lines(path: Path) -> int:
-    return sum(1 for _ in parse_lines(path))
 
 
 def make_triplets(run: Path, config: RunConfig) -> None:
@@ -192,98 +153,59 @@ def counts(done: Outcome, what: str) -> dict[str, int]:
     return found | ({"of_other_shards": done.left} if done.left else {})
 
 
-def status(run: Path, config: RunConfig) -> str:
-    """A line per stage and part: items there, missing, set aside; then which arms are trained and asked."""
-    triplets = count_lines(run / "triplets.jsonl") if (run / "triplets.jsonl").exists() else 0
-    lines = {"triplets": f"{triplets} there"}
-    if triplets:
-        for folder, make in every_stage(run, config).items():
-            lines[folder] = state_of(run, make)
-    seed = str(config.train.seed)
-    for arm in all_arms(config):
-        asked = len(list((run / "pairs" / arm / seed).glob("*.jsonl")))
-        trained = arm == UNTRAINED or (run / "adapters" / arm / seed / "arm.json").exists()
-        begun = (run / "checkpoints" / arm / seed).exists()
-        lines[f"arm {arm}"] = f"{'trained' if trained else 'begun' if begun else 'missing'}, {asked} tasks asked"
-    aside = Counter(row["stage"] for row in read_set_aside(run))
-    lines |= {f"set aside by {stage}": str(number) for stage, number in aside.items()}
-    width = max(32, *map(len, lines))
-    return "\n".join(f"{name:<{width}} {text}" for name, text in lines.items())
+@dataclass(frozen=True)
+class Which:
+    """What `evaluate` is about; None: every base model that the run has arms of, every arm there, every task."""
+
+    models: Sequence[str] | None = None
+    arms: Sequence[str] | None = None
+    tasks: Sequence[str] | None = None
 
 
-def every_stage(run: Path, config: RunConfig) -> dict[str, Callable[[], Stage | int]]:
-    """Folder -> what makes the stage that fills it, of the folders that are there and of the configuration's.
-
-    Instead of a stage, the number of clips that came as a table: nobody makes them here.
-    """
-    from synvita.generate.clips import MakeClips, generator_part
-    from synvita.weigh.stage import ScoreClips, scorer_part
-
-    found: dict[str, Callable[[], Stage | int]] = {}
-    for folder, stamp in stamps(run, "clips"):
-        table = partial(count_lines, run / folder / MakeClips.file)
-        found[folder] = partial(MakeClips.of_stamp, stamp, config.generators) if "seed" in stamp else table
-    generator = generator_part(config.generate.generator, config.generators)
-    found.setdefault(f"clips/{generator.folder}", partial(MakeClips, generator, config.generate.seed))
-    for folder, stamp in stamps(run, "scores"):
-        found[folder] = partial(ScoreClips.of_stamp, stamp, config.scorers)
-    for name in config.weigh.every:
-        scorer = scorer_part(name, config.scorers)
-        found.setdefault(f"scores/{scorer.folder}", partial(ScoreClips, scorer))
-    return found
-
-
-def state_of(run: Path, make: Callable[[], Stage | int]) -> str:
-    from synvita.executors.job import state
-
-    try:
-        stage = make()
-        return f"{stage} there, from a table" if isinstance(stage, int) else state(stage, run)
-    except (ValueError, OSError) as error:  # one that cannot be planned yet hides none of the others
-        return f"unknown: {error.strerror or error if isinstance(error, OSError) else error}"
-
-
-def merge_shards(run: Path, config: RunConfig) -> dict[str, Outcome]:
-    """Folder -> what its shards had, of every stage whose shards wait; then what is made from all of them.
+def evaluate(run: Path, config: RunConfig, how: How = How(workers=2), which: Which = Which()) -> dict[str, Any] | None:
+    """Ask what is missing, then measure: `results.json`. None: this was one shard of the asking.
 
     Raises:
-        ValueError: a shard is missing or has not ended; no shards wait.
+        ValueError: nothing to ask; an arm that is not trained.
     """
-    from synvita.executors.job import merge, shard_files
-    from synvita.generate.clips import MakeClips, link
-    from synvita.weigh.stage import ScoreClips
-    from synvita.weigh.weigh import weigh
-
-    merged: dict[str, Outcome] = {}
-    waiting = [stamp for kind in ("clips", "scores") for f, stamp in stamps(run, kind) if shard_files(run / f)]
-    clips = [MakeClips.of_stamp(stamp, config.generators) for stamp in waiting if "generator" in stamp]
-    scores = [ScoreClips.of_stamp(stamp, config.scorers) for stamp in waiting if "scorer" in stamp]
-    for stage in clips:
-        merged[stage.folder] = merge(stage, run)
-        link(run, stage)
-    for scorer in scores:
-        merged[scorer.folder] = merge(scorer, run)
-    if not merged:
-        raise ValueError(f"--run: no shards wait in {run}; make some with: {again('generate', run)} --shard 1/8")
-    if scores:
-        groups = [(scorer.part.name,) for scorer in scores] + config.weigh.ensembles
-        known = {stamp["scorer"]["name"] for _, stamp in stamps(run, "scores")}
-        with only_one(run, "weigh"):
-            weigh(run, config.weigh, [group for group in dict.fromkeys(groups) if known.issuperset(group)])
-    return merged
-
-
-def make_results(run: Path, config: RunConfig, seed: int) -> dict[str, Any]:
     from synvita.evaluate.results import collect
+    from synvita.evaluate.tasks import tasks as tasks_of
 
-    arms = [arm for arm in all_arms(config) if (run / "pairs" / arm / str(seed)).is_dir()]
-    if not arms:
-        from synvita.evaluate.tasks import tasks
+    need(run, "triplets.jsonl", "triplets make")
+    if not tasks_of(run, which.tasks):
+        lacks = f"task {', '.join(which.tasks)}" if which.tasks else "triplets of split 'test' and no benchmarks/"
+        raise ValueError(f"--run: {run} has no {lacks}; nothing to evaluate")
+    configs = models_there(run, config, which.models)
+    arms = {one.train.home: arms_to_ask(run, one, which.arms) for one in configs}
+    for one in configs:
+        ask(run, one, arms[one.train.home], how, which.tasks)
+    return None if how.shard is not None else collect(run, arms, config.train.seed, config.evaluate, which.tasks)
 
-        if not tasks(run):
-            raise ValueError(f"--run: {run} has no triplets of split 'test' and no benchmarks/; nothing to evaluate")
-        raise ValueError(f"--run: {run} has no pairs/; first run: {again('train', run)}")
-    return collect(run, arms, seed, config.evaluate)
+
+def arms_to_ask(run: Path, config: RunConfig, given: Sequence[str] | None) -> list[str]:
+    """ValueError: an arm that was named and is not trained."""
+    seed, home = config.train.seed, run / config.train.home
+    there = [arm for arm in all_arms(config) if arm == UNTRAINED or is_trained(home, arm, seed)]
+    if given is None:
+        return there
+    lacking = next((arm for arm in given if arm not in there), None)
+    if lacking is not None:
+        command = f"{again('train', run)} --arms {lacking}"
+        raise ValueError(f"--arms: {home} has no trained arm {lacking!r} of seed {seed}; first run: {command}")
+    return list(given)
+
+
+def ask(run: Path, config: RunConfig, arms: Sequence[str], how: How, tasks: Sequence[str] | None) -> None:
+    """On this machine a process per arm, which loads the model once; elsewhere a task after the other."""
+    seed = config.train.seed
+    do = Do(train=False, tasks=None if tasks is None else tuple(tasks))
+    if how.executor == "local" and how.shard is None:
+        run_arms(run, config, seed, how.workers, only=arms, do=do, model=config.train.model_name)
+        return
+    claim_folder(run, Model.of(config.train))
+    for arm in arms:
+        for stage in asking(run, config, arm, seed, do.asked):
+            how.run(stage, run)
 
 
 def make_report(run: Path) -> Path:
@@ -305,12 +227,11 @@ def demo(run: Path, config: RunConfig, workers: int, arms: list[str] | None = No
         seconds[name] = round(time.monotonic() - start, 1)
         return found
 
-    seed = config.train.seed
     timed("triplets", make_triplets, run, config)
     timed("generate", make_clips, run, config)
     timed("weigh", make_weights, run, config)
-    timed("train_and_evaluate", run_arms, run, config, seed, workers, 1, arms)
-    timed("results", make_results, run, config, seed)
+    timed("train_and_evaluate", run_arms, run, config, config.train.seed, workers, 1, arms)
+    timed("results", evaluate, run, config, How(workers=workers), Which(arms=arms))
     report: Path = timed("report", make_report, run)
     (run / "seconds.json").write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")
     return report

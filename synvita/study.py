@@ -129,7 +129,7 @@ def write_figures(run: Path, arm: str, seed: int, config: RunConfig) -> None:
     """One arm's figures with what they are of; fractions, intervals over videos."""
     from synvita.evaluate.results import arm_results, read_pairs
 
-    found = arm_results(read_pairs(run / "pairs" / arm / str(seed)), config.evaluate)
+    found = arm_results(read_pairs(run / config.train.home / "pairs" / arm / str(seed)), config.evaluate)
     write_atomic(run / "figures" / f"{arm}.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
 
 

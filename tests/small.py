@@ -1,4 +1,7 @@
-"""Settings of a chain that runs in seconds."""
+"""Settings of a chain that runs in seconds, and where its base model's arms are."""
+
+MODEL = "mini-video-llava"
+HOME = f"models/{MODEL}"
 
 SMALL = [
     "--world.triplets", "42", "--world.test", "28", "--world.test_open", "28", "--world.questions", "8",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from run_files import weight_rows
-from small import SMALL
+from small import HOME, SMALL
 
 from synvita.cli import main
 from synvita.core.artefacts import read_clips, read_scores
@@ -62,7 +62,7 @@ def test_results_have_the_promised_keys_and_say_where_weights_come_from(small_ru
 
 def test_the_figures_are_those_of_the_pair_files(small_run):
     results = json.loads((small_run / "results.json").read_text())["arms"]["uniform"]
-    rows = [fields for _, fields in parse_lines(small_run / "pairs" / "uniform" / "0" / "open.jsonl")]
+    rows = [fields for _, fields in parse_lines(small_run / HOME / "pairs" / "uniform" / "0" / "open.jsonl")]
     assert len(rows) == 56
     want = metrics.roc_auc([r["label"] for r in rows], [r["log_odds"] for r in rows])
     assert results["open"]["auc"] == pytest.approx(want)
@@ -74,7 +74,7 @@ def test_the_figures_are_those_of_the_pair_files(small_run):
 def test_trained_arms_differ_from_the_untrained_model_and_from_each_other(small_run):
     odds = {}
     for arm in ("off_the_shelf", *MINI_ARMS):
-        path = small_run / "pairs" / arm / "0" / "open.jsonl"
+        path = small_run / HOME / "pairs" / arm / "0" / "open.jsonl"
         odds[arm] = np.array([fields["log_odds"] for _, fields in parse_lines(path)])
     names = list(odds)
     for i, a in enumerate(names):
@@ -88,7 +88,7 @@ def test_an_arm_trained_again_gives_the_same_bytes(small_run, tmp_path):
     for part in ("adapters", "pairs"):
         shutil.rmtree(again / part / "synvita")
     assert main(["arm", "--run", str(again), "--arm", "synvita"]) == 0
-    for file in ("pairs/synvita/0/open.jsonl", "adapters/synvita/0/adapter_model.safetensors"):
+    for file in (f"{HOME}/pairs/synvita/0/open.jsonl", f"{HOME}/adapters/synvita/0/adapter_model.safetensors"):
         assert (again / file).read_bytes() == (small_run / file).read_bytes()
 
 
@@ -120,8 +120,8 @@ def killed_and_resumed(reference, run, moments):
         "weights/llava-difference.jsonl",
         "clips/world_simulator/clips.jsonl",
         "scores/llava/scores.jsonl",
-        "pairs/weighted/0/open.jsonl",
-        "pairs/real_only/0/qa.jsonl",
+        f"{HOME}/pairs/weighted/0/open.jsonl",
+        f"{HOME}/pairs/real_only/0/qa.jsonl",
     ):
         assert (run / file).read_bytes() == (reference / file).read_bytes(), f"{file} after kills at {moments} s"
     ours, theirs = (json.loads((folder / "results.json").read_text()) for folder in (run, reference))
@@ -159,7 +159,7 @@ def test_an_arm_that_fails_is_named_and_the_one_beside_it_is_kept(small_run, tmp
     run = tmp_path / "run"
     shutil.copytree(small_run, run)
     for part in ("adapters", "pairs"):
-        shutil.rmtree(run / part / "real_only")
+        shutil.rmtree(run / HOME / part / "real_only")
     broken = tmp_path / "broken.yaml"
     broken.write_text("train: {arms: {broken: {weights: uniform, consistency_weight: 1.0e+300}}}")
     command = ["train", "--run", str(run), "--arms", "broken,real_only", "--config", str(broken)]
@@ -167,17 +167,17 @@ def test_an_arm_that_fails_is_named_and_the_one_beside_it_is_kept(small_run, tmp
     errors = capfd.readouterr().err
     assert "arm 'broken' failed (see above); the others are kept" in errors and "the loss is inf on triplets" in errors
     assert not children_of(run)
-    for file in ("pairs/real_only/0/open.jsonl", "adapters/real_only/0/adapter_model.safetensors"):
+    for file in (f"{HOME}/pairs/real_only/0/open.jsonl", f"{HOME}/adapters/real_only/0/adapter_model.safetensors"):
         assert (run / file).read_bytes() == (small_run / file).read_bytes()
 
 
 def test_an_arm_with_weights_that_nobody_made_is_refused_before_any_arm_begins(small_run, tmp_path, capsys):
     run = tmp_path / "run"
-    shutil.copytree(small_run, run, ignore=shutil.ignore_patterns("adapters", "pairs", "checkpoints"))
+    shutil.copytree(small_run, run, ignore=shutil.ignore_patterns("models"))
     arm = "{broken: {weights: learned, scorers: [nobody]}}"
     line = refused(capsys, "train", "--run", run, "--arms", "broken,real_only", "--train.arms", arm)
     assert "has no weights nobody-difference (there: llava-difference" in line
-    assert not (run / "adapters").exists()
+    assert not (run / "models").exists()
 
 
 def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(tmp_path):

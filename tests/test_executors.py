@@ -62,11 +62,10 @@ def test_status_says_what_is_there_and_what_is_missing(triplets, tmp_path, capsy
     clips[0].write_bytes(b"")
     capsys.readouterr()
     assert main(["status", "--run", str(run)]) == 0
-    lines = {line[:32].strip(): line[32:].strip() for line in capsys.readouterr().out.splitlines()}
+    lines = {line.split("  ")[0].strip(): line.split("  ")[-1].strip() for line in capsys.readouterr().out.splitlines()}
     assert lines["clips/world_simulator"] == f"{len(clips) - 1} there, 1 missing"
-    assert (
-        lines["scores/llava"] == f"0 there, {len(clips)} missing" and lines["arm synvita"] == "missing, 0 tasks asked"
-    )
+    assert lines["scores/llava"] == f"0 there, {len(clips)} missing"
+    assert lines["models/mini-video-llava: synvita"] == "missing, 0 tasks asked"
     assert main(["generate", "--run", str(run)]) == 0 and clips[0].stat().st_size > 0  # made again
 
 

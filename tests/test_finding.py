@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from run_files import weight_rows, write_weights
+from small import HOME
 
 from synvita.cli import main
 from synvita.core.records import ClipWeight
@@ -17,7 +18,7 @@ SIZES = ["--world.per-template", "1", "--world.questions", "5"]
 
 
 def open_auc(run, arm, of_type=None):
-    rows = [fields for _, fields in parse_lines(run / "pairs" / arm / "0" / "open.jsonl")]
+    rows = [fields for _, fields in parse_lines(run / HOME / "pairs" / arm / "0" / "open.jsonl")]
     rows = [r for r in rows if of_type in (None, r["misalignment"])]
     return roc_auc([r["label"] for r in rows], [r["log_odds"] for r in rows])
 
@@ -38,7 +39,7 @@ def test_shuffling_the_clips_among_triplets_removes_the_gain_of_weighted_oracle(
     true, shuffled = tmp_path / "true", tmp_path / "shuffled"
     options = ["--world.test", "7", "--world.test_open", "1400", *SIZES]
     assert main(["demo", "--run", str(true), "--arms", "real_only,weighted_oracle", *options]) == 0
-    shutil.copytree(true, shuffled, ignore=shutil.ignore_patterns("adapters", "pairs", "report", "results.json"))
+    shutil.copytree(true, shuffled, ignore=shutil.ignore_patterns("models", "report", "results.json"))
     rows = weight_rows(shuffled)
     oracle = [r for r in rows if r.scorers == ["world_truth"]]
     clips = [r.clip_id for r in oracle]

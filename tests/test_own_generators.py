@@ -72,7 +72,7 @@ def say(capsys, *command):
 def status_of(run, capsys):
     status, out, _ = say(capsys, "status", "--run", str(run))
     assert status == 0
-    return {" ".join(line[:32].split()): line[32:].strip() for line in out.splitlines()}
+    return {line.split("  ")[0]: line.split("  ")[-1].strip() for line in out.splitlines()}
 
 
 def weights(run):
@@ -130,7 +130,7 @@ def test_shards_of_a_generator_that_is_not_the_configurations_are_merged(run, ca
         assert main(["generate", "--run", str(run), "--generators", DARK, "--shard", part]) == 0
     assert "2 shards wait for merge" in status_of(run, capsys)["clips/Dark"]
     status, out, _ = say(capsys, "merge", "--run", str(run))
-    assert status == 0 and "clips/Dark: 2 from the shards" in out
+    assert status == 0 and "clips/Dark/clips.jsonl: 2 from the shards" in out
     assert len(list(parse_lines(run / "clip_of_triplet.jsonl"))) == 2
     assert status_of(run, capsys)["clips/Dark"] == "2 there, 0 missing"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from small import HOME
 
 from synvita import Aligner
 from synvita.cli import main
@@ -142,7 +143,7 @@ def test_the_chain_runs_on_an_imported_table_and_names_what_is_set_aside(own_run
     capsys.readouterr()
     assert main(["train", "--run", str(run), "--arms", "real_only,weighted"]) == 3  # a training triplet's, too
     assert "1 videos could not be trained on" in capsys.readouterr().err
-    assert sorted(p.name for p in (run / "adapters").iterdir()) == ["real_only", "weighted"]
+    assert sorted(p.name for p in (run / HOME / "adapters").iterdir()) == ["real_only", "weighted"]
     assert main(["evaluate", "--run", str(run)]) == 3  # broken.mp4 among the tests, too
     assert "2 pairs could not be scored" in capsys.readouterr().err
     assert main(["report", "--run", str(run)]) == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
     """The run's configuration: recipe or the folder's own, then --config, then flags; claims the folder."""
-    from synvita import stages
+    from synvita import inventory, stages
     from synvita.core.reading import read_yaml
     from synvita.core.run_folder import claim_run
     from synvita.core.settings import build, merge, override
@@ -30,7 +30,7 @@ def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
     if arguments.command not in ("demo", "triplets") and not stored.exists():
         raise ValueError(f"--run: {arguments.run} is no run folder (no config.yaml); begin with synvita triplets")
     stages.check_backends(config, arguments.command)
-    stages.check_stamps(arguments.run, config)
+    inventory.check_stamps(arguments.run, config)
     claim_run(arguments.run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
     return config
 

@@ -29,20 +29,23 @@ def trained_without(run: Path, config: Any, arms: list[str] | None = None, seed:
     from synvita.train.arm_folder import set_aside_by
 
     seed = config.train.seed if seed is None else seed
+    home = config.train.home
     trained = [arm for arm in config.train.arms if arms is None or arm in arms]
-    by_arm = {arm: reasons for arm in trained if (reasons := set_aside_by(run, arm, seed))}
+    by_arm = {arm: reasons for arm in trained if (reasons := set_aside_by(run, home, arm, seed))}
     if by_arm:
         number = len({video for reasons in by_arm.values() for video in reasons})
-        where = run / "adapters" / next(iter(by_arm)) / str(seed) / "arm.json"
+        where = run / home / "adapters" / next(iter(by_arm)) / str(seed) / "arm.json"
         sys.stderr.write(f"synvita: {number} videos could not be trained on, named with their reasons in {where}\n")
     return 3 if by_arm else 0
 
 
 def holes(run: Path) -> int:
     """3, and a line on stderr, if pairs are missing from the figures; else 0."""
-    arms = read_json(run / "results.json", ["arms"])["arms"]
-    entries = [entry for task in arms.values() for entry in task.values() if isinstance(entry, dict)]
+    results = read_json(run / "results.json", ["arms"])
+    models = [results, *results.get("models", {}).values()]
+    arms = [arm for model in models for arm in model["arms"].values()]
+    entries = [entry for tasks in arms for entry in tasks.values() if isinstance(entry, dict)]
     missing = max((entry.get("missing", 0) for entry in entries), default=0)
     if missing:
-        sys.stderr.write(f"synvita: {missing} pairs could not be scored; the reasons are in {run / 'pairs'}\n")
+        sys.stderr.write(f"synvita: {missing} pairs could not be scored; the reasons are in {run / 'models'}\n")
     return 3 if missing else 0

@@ -32,10 +32,11 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def add_executors(stage: argparse.ArgumentParser) -> None:
+def add_executors(stage: argparse.ArgumentParser, workers: int = 1) -> None:
     """How a stage's items are worked on."""
     how = stage.add_argument_group("how the work is done; the records are the same bytes")
-    how.add_argument("--workers", type=positive, default=1, help="processes, or actors on a cluster (default 1)")
+    help_text = f"processes, or actors on a cluster (default {workers})"
+    how.add_argument("--workers", type=positive, default=workers, help=help_text)
     how.add_argument("--executor", choices=["local", "ray"], default="local", help="this machine, or a cluster")
     how.add_argument("--address", help="of a Ray cluster that runs; auto: this machine's (default: start one)")
     how.add_argument("--shard", metavar="I/N", help="only every N-th batch, from the I-th on; then: synvita merge")
@@ -102,16 +103,24 @@ def parser() -> argparse.ArgumentParser:
         add_executors(items)
     stage("merge", "put the shards of generate or weigh together", run.run_merge)
     stage("status", "what is there, what is missing and what was set aside, by stage", run.run_status)
-    train = stage("train", "stages 4 and 5 for all arms: train, then ask every pair", run.run_train)
+    train = stage("train", "stage 4: train all arms of a base model", run.run_train)
+    train.add_argument("--model", metavar="NAME", help="another base model: of models in the configuration, or any")
     train.add_argument("--workers", type=positive, default=2, help="arms at a time, one thread each (default 2)")
     train.add_argument("--processes", type=positive, default=1, help="processes (GPUs) that train one arm together")
     train.add_argument("--arms", metavar="A,B", help="train these arms only (default: all of the configuration)")
     train.add_argument("--synthetic-types", metavar="A,B", help="use synthetic clips of these misalignment types only")
     train.add_argument("--generators", metavar="A,B", help="use synthetic clips of these generators only")
-    arm = stage("arm", "train and evaluate one arm with one seed", run.run_arm)
+    arm = stage("arm", "train one arm with one seed and ask it", run.run_arm)
     arm.add_argument("--arm", required=True, help="off_the_shelf or an arm of the configuration (synvita config)")
     arm.add_argument("--seed", type=whole, default=0)
-    stage("evaluate", "stage 5: metrics with intervals from the pair scores, into results.json", run.run_evaluate)
+    arm.add_argument("--model", metavar="NAME", help="another base model, as of train")
+    arm.add_argument("--do", default="train,ask", metavar="A,B", help="train, ask, or both (default train,ask)")
+    arm.add_argument("--tasks", metavar="A,B", help="ask these tasks only (default: all)")
+    evaluate = stage("evaluate", "stage 5: ask what is missing, then measure: results.json", run.run_evaluate)
+    evaluate.add_argument("--tasks", metavar="A,B", help="these tasks only (default: all that the run has)")
+    evaluate.add_argument("--arms", metavar="A,B", help="these arms only (default: all that are trained)")
+    evaluate.add_argument("--models", metavar="A,B", help="these base models only (default: all that have arms)")
+    add_executors(evaluate, workers=2)
     stage("report", "stage 6: one self-contained HTML page from results.json", run.run_report)
 
     score.add_parser(commands)

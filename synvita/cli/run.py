@@ -11,7 +11,7 @@ from typing import Any
 from synvita.cli.configuration import refuse, settled
 from synvita.cli.exits import holes, left_out, trained_without
 from synvita.core.reading import read_json
-from synvita.core.vocabulary import check_names
+from synvita.core.vocabulary import UNTRAINED, check_names, tasks
 
 
 def say(text: str) -> None:
@@ -35,9 +35,10 @@ def run_demo(a: argparse.Namespace, flags: list[str]) -> int:
 
 def run_make(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
+    from synvita.inventory import count_lines
 
     stages.make_triplets(a.run, settled(a, flags))
-    say(f"triplets: {stages.count_lines(a.run / 'triplets.jsonl')} in {a.run / 'triplets.jsonl'}")
+    say(f"triplets: {count_lines(a.run / 'triplets.jsonl')} in {a.run / 'triplets.jsonl'}")
     return 0
 
 
@@ -119,17 +120,17 @@ def how(a: argparse.Namespace) -> Any:
 
 
 def run_merge(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita import stages
+    from synvita import inventory
 
-    for folder, done in stages.merge_shards(a.run, settled(a, flags)).items():
+    for folder, done in inventory.merge_shards(a.run, settled(a, flags)).items():
         say(f"merge: {folder}: {done.made} from the shards, {done.kept} kept, {done.set_aside} set aside")
     return left_out(a.run)
 
 
 def run_status(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita import stages
+    from synvita import inventory
 
-    say(stages.status(a.run, settled(a, flags)))
+    say(inventory.status(a.run, settled(a, flags)))
     return 0
 
 
@@ -146,47 +147,63 @@ def chosen(given: str, knob: str) -> list[str]:
 
 
 def run_train(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita.arms import all_arms, run_arms
-    from synvita.core.run_folder import only_one
+    from synvita.arms import Do, all_arms, run_arms
+    from synvita.core.run_folder import again, only_one
+    from synvita.inventory import config_of
 
-    config = settled(a, flags)
-    known = all_arms(config)
+    config = config_of(a.run, settled(a, flags), a.model)
+    known = [arm for arm in all_arms(config) if arm != UNTRAINED]
     some = known if a.arms is None else check_names(chosen(a.arms, "--arms"), known, "--arms")
-    with only_one(a.run, "train"):
-        run_arms(a.run, config, config.train.seed, a.workers, a.processes, some)
+    with only_one(a.run, f"train-{config.train.home}"):
+        run_arms(a.run, config, config.train.seed, a.workers, a.processes, some, Do(ask=False), config.train.model_name)
     tiny_note(config)
-    say(f"train: adapters in {a.run / 'adapters'}, pair scores in {a.run / 'pairs'}")
+    say(f"train: adapters in {a.run / config.train.home / 'adapters'}; then: {again('evaluate', a.run)}")
     return trained_without(a.run, config, some)
 
 
 def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import arms
+    from synvita.children import FROM_STDIN
     from synvita.core.process import watch_parent
     from synvita.core.progress import progress
     from synvita.core.run_folder import only_one
+    from synvita.inventory import config_of
 
-    config = settled(a, flags)
-    known = arms.all_arms(config)
-    if a.arm != arms.FROM_STDIN:
-        check_names([a.arm], known, "--arm")
+    config = config_of(a.run, settled(a, flags), a.model)
+    if a.arm != FROM_STDIN:
+        check_names([a.arm], arms.all_arms(config), "--arm")
+    steps = check_names(chosen(a.do, "--do"), ["train", "ask"], "--do")
+    do = arms.Do("train" in steps, "ask" in steps, None if a.tasks is None else tuple(known_tasks(a.tasks)))
     if int(os.environ.get("RANK", "0")):  # accelerate launch: the first process holds the lock and shows progress
-        arms.train_and_evaluate(a.run, config, a.arm, a.seed)
+        arms.do_arm(a.run, config, a.arm, a.seed, do)
         return 0
     if "SYNVITA_PARENT" in os.environ:  # started by `train` or `demo`: end with them, even if they are killed
         watch_parent(int(os.environ["SYNVITA_PARENT"]))
-        arms.arms_of_a_parent(a.run, config, a.arm, a.seed)
+        arms.arms_of_a_parent(a.run, config, a.arm, a.seed, do)
         return 0
-    total = arms.arm_work(a.run, config, a.arm, a.seed)
-    with only_one(a.run, f"arm-{a.arm}-{a.seed}"), progress(f"arm {a.arm}", total) as tick:
-        arms.train_and_evaluate(a.run, config, a.arm, a.seed, tick)
-    return trained_without(a.run, config, [a.arm], a.seed)
+    total = arms.arm_work(a.run, config, a.arm, a.seed, do)
+    with only_one(a.run, arms.lock_of(config, a.arm, a.seed)), progress(f"arm {a.arm}", total) as tick:
+        arms.do_arm(a.run, config, a.arm, a.seed, do, tick)
+    return trained_without(a.run, config, [a.arm], a.seed) if do.train else 0
+
+
+def known_tasks(given: str) -> list[str]:
+    return check_names(chosen(given, "--tasks"), [task.name for task in tasks()], "--tasks")
 
 
 def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
+    from synvita.arms import all_arms
 
     config = settled(a, flags)
-    stages.make_results(a.run, config, config.train.seed)
+    which = stages.Which(
+        None if a.models is None else chosen(a.models, "--models"),
+        None if a.arms is None else check_names(chosen(a.arms, "--arms"), all_arms(config), "--arms"),
+        None if a.tasks is None else known_tasks(a.tasks),
+    )
+    if stages.evaluate(a.run, config, how(a), which) is None:
+        say(f"evaluate: shard {a.shard} of the asking is done; when all are: synvita merge, then evaluate again")
+        return 0
     say(table(a.run))
     tiny_note(config)
     return holes(a.run)
@@ -204,7 +221,11 @@ def table(run: Path) -> str:
     """The arms and their main figures in percent, for the terminal."""
     from synvita.report.terminal import terminal_table
 
-    return terminal_table(read_json(run / "results.json", ["arms"])["arms"])
+    results = read_json(run / "results.json", ["arms"])
+    others = results.get("models", {})
+    parts = [terminal_table(results["arms"])]
+    parts += [f"\n{name}\n{terminal_table(found['arms'])}" for name, found in others.items()]
+    return "\n".join(parts)
 
 
 def tiny_note(config: Any) -> None:

@@ -18,16 +18,17 @@ from synvita.core.reading import read_yaml
 from synvita.core.settings import dotted
 from synvita.core.store import write_atomic
 
-# What depends on a part of the settings; until it is there they may still change. Clips and scores carry their own
-# stamps, so others may be added beside them, but not under arms that were trained on them.
+# What depends on a part of the settings; until it is there they may still change. Clips, scores and base models carry
+# their own stamps, so others may be added beside them, but clips and weights not under arms that were trained on them.
 MADE = {
     "world": ("triplets.jsonl",),
     "generators": (),
     "scorers": (),
-    "generate": ("adapters", "checkpoints", "pairs"),
-    "weigh": ("adapters", "checkpoints", "pairs"),
-    "train": ("adapters", "checkpoints", "pairs"),
-    "evaluate": ("pairs",),
+    "models": (),
+    "generate": ("models/*/*/*",),
+    "weigh": ("models/*/*/*",),
+    "train": (),
+    "evaluate": (),
 }
 
 
@@ -54,7 +55,7 @@ def claim_run(
         return
     there, here = dotted(complete(read_yaml(path))), dotted(yaml.safe_load(text))
     differ = [k for k in sorted({*there, *here}) if there.get(k) != here.get(k)]
-    used = [k for k in differ if any((run / made).exists() for made in made_with(k))]
+    used = [k for k in differ if any(any(run.glob(made)) for made in made_with(k))]
     if differ and not used:
         write_atomic(path, text)
     if used:
@@ -80,12 +81,12 @@ def need(run: Path, name: str, command: str) -> Path:
 
 def made_with(knob: str) -> list[str]:
     """What may have been made with a setting: an arm's own settings have only made that arm's files."""
-    stage, _, rest = knob.partition(".")
-    made = MADE.get(stage, ("config.yaml",))
-    if rest.startswith("arms."):
-        arm = rest.split(".")[1]
-        return [f"{folder}/{arm}" for folder in made]
-    return list(made)
+    parts = knob.split(".")
+    if parts[0] == "train" and parts[1] == "arms":
+        return [f"models/*/*/{parts[2]}"]
+    if parts[0] == "models" and parts[2:3] == ["arms"]:
+        return [f"models/{parts[1]}/*/{parts[3]}"]
+    return list(MADE.get(parts[0], ("config.yaml",)))
 
 
 def remove(path: Path, run: Path) -> None:

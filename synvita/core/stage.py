@@ -45,6 +45,7 @@ class Stage(Protocol):
     folder: where its records and its stamp live, below the run folder. file: the name of its record file there.
     key_field: the field of a record that holds its item's key. unique: the fields that no two records share.
     batch: how many items `work` gets at once.
+    whole: the file holds the items and nothing else; False: what others have left stays.
     stamp: settings and revision, the identity of what it makes: the same folder with another stamp is refused.
     """
 
@@ -55,6 +56,7 @@ class Stage(Protocol):
     key_field: str
     unique: tuple[str, ...]
     batch: int
+    whole: bool
     resources: Resources
 
     @property

@@ -8,14 +8,14 @@ from typing import Any
 from synvita.core.reading import read_json
 
 
-def arm_facts(run: Path, arm: str, seed: int) -> dict[str, Any]:
-    """What `adapters/<arm>/<seed>/arm.json` says (the untrained model has none), and the model that was asked.
+def arm_facts(home: Path, arm: str, seed: int) -> dict[str, Any]:
+    """What a base model's `adapters/<arm>/<seed>/arm.json` says (the untrained model has none), and who was asked.
 
     Raises:
         ValueError: one of the files is not a JSON object.
     """
     facts: dict[str, Any] = {"weights_from": "nothing trained"}
-    for path in (run / "adapters" / arm / str(seed) / "arm.json", run / "pairs" / arm / str(seed) / "model.json"):
+    for path in (home / "adapters" / arm / str(seed) / "arm.json", home / "pairs" / arm / str(seed) / "model.json"):
         if path.exists():
             facts |= read_json(path)
     return facts

@@ -65,11 +65,12 @@ def read_rows(path: Path, keys: Sequence[str]) -> Rows:
     return rows
 
 
-def read_pairs(folder: Path) -> dict[str, Rows]:
-    """Task -> the scored pairs of one arm and seed. Raises as `read_rows`."""
+def read_pairs(folder: Path, only: Sequence[str] | None = None) -> dict[str, Rows]:
+    """Task (`only` these) -> the scored pairs of one arm and seed. Raises as `read_rows`."""
     return {
         path.stem: read_rows(path, (*SCORED, *KINDS) if split_of(path.stem) else SCORED)
         for path in sorted(folder.glob("*.jsonl"))
+        if only is None or path.stem in only
     }
 
 

@@ -7,6 +7,7 @@ the rest is null, with its counts.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -188,16 +189,38 @@ def auc_difference(both: list[tuple[dict[str, Any], dict[str, Any]]], config: Ev
 # ---- the file
 
 
-def collect(run: Path, arms: list[str], seed: int, config: EvaluateConfig) -> dict[str, Any]:
+def collect(
+    run: Path, arms: dict[str, list[str]], seed: int, config: EvaluateConfig, only: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Read all pair files, compute everything, write `results.json` (fractions; strict JSON, so null and never NaN).
 
+    Args:
+        arms: base model's folder, like `models/NAME` -> its arms. The first one's results are the file's `arms`, the
+            others stand under `models`.
+        only: tasks; default: all.
     Raises:
         ValueError: a bad row of a pair file or record, as file:line; two arms' files that contradict each other.
     """
-    pairs = {arm: read_pairs(run / "pairs" / arm / str(seed)) for arm in arms}
-    results: dict[str, Any] = {"arms": {}}
+    of_model = {home: model_results(run / home, some, seed, config, only) for home, some in arms.items()}
+    first, *others = of_model
+    results: dict[str, Any] = {"model": first.removeprefix("models/"), "arms": of_model[first]}
+    if others:
+        results["models"] = {home.removeprefix("models/"): {"arms": of_model[home]} for home in others}
+    results["weights"] = weight_quality(run)
+    results["other_weights"] = {" + ".join(some): weight_quality(run, some) for some in beside_ensemble(run)}
+    results["score_differences"] = score_differences(run)
+    write_atomic(run / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+    return results
+
+
+def model_results(
+    home: Path, arms: list[str], seed: int, config: EvaluateConfig, only: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Arm -> its figures, and its differences to the baseline of the same base model."""
+    pairs = {arm: read_pairs(home / "pairs" / arm / str(seed), only) for arm in arms}
+    found: dict[str, Any] = {}
     for arm in arms:
-        facts = arm_facts(run, arm, seed)
+        facts = arm_facts(home, arm, seed)
         figures = {"weights_from": facts["weights_from"], **arm_results(pairs[arm], config)}
         for key in ("triplets", "with_clip", "without_clip", "set_aside", "temporal_attention"):
             if key in facts:
@@ -206,10 +229,6 @@ def collect(run: Path, arms: list[str], seed: int, config: EvaluateConfig) -> di
             try:
                 figures[f"minus_{BASELINE}"] = differences(pairs[arm], pairs[BASELINE], config)
             except ValueError as error:
-                raise ValueError(f"{run / 'pairs' / arm / str(seed)}: {error}; ask one of them again") from None
-        results["arms"][arm] = figures
-    results["weights"] = weight_quality(run)
-    results["other_weights"] = {" + ".join(some): weight_quality(run, some) for some in beside_ensemble(run)}
-    results["score_differences"] = score_differences(run)
-    write_atomic(run / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
-    return results
+                raise ValueError(f"{home / 'pairs' / arm / str(seed)}: {error}; ask one of them again") from None
+        found[arm] = figures
+    return found

@@ -2,8 +2,8 @@
 
 <folder>/stamp.json            what the records were made with
 <folder>/<file>                the records, in the order of their keys; written whole when the work is done
-<folder>/.journal.jsonl        results of a run that has not ended: {key, records}; a kill loses the batch in flight
-<folder>/shard-3-of-8.jsonl    the same of one shard, until `merge`: its set-aside items too, and a last line
+<folder>/.<file>.journal       results of a run that has not ended: {key, records}; a kill loses the batch in flight
+<folder>/<file>.shard-3-of-8   the same of one shard, until `merge`: its set-aside items too, and a last line
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from synvita.core.set_aside import read_set_aside, set_aside
 from synvita.core.stage import SetAside, Stage, check_stamp, claim_folder
 from synvita.core.store import Appender, parse_lines, write_records
 
-SHARD = re.compile(r"shard-(\d+)-of-(\d+)\.jsonl")
+SHARD = re.compile(r"shard-(\d+)-of-(\d+)")
 END = {"end": True}
 SYNC_SECONDS = 1.0
 
@@ -52,9 +52,8 @@ class Shard:
             raise ValueError(f"--shard: {text!r} is no shard; give i/n with i from 1 to n, as in 3/8")
         return cls(int(match[1]), int(match[2]))
 
-    @property
-    def file(self) -> str:
-        return f"shard-{self.number}-of-{self.of}.jsonl"
+    def file(self, stage: Stage) -> str:
+        return f"{Path(stage.file).stem}.shard-{self.number}-of-{self.of}"
 
 
 class Job:
@@ -64,7 +63,7 @@ class Job:
         self.stage, self.run, self.shard = stage, run, shard
         self.folder = run / stage.folder
         self.path = self.folder / stage.file
-        self.journal = self.folder / (shard.file if shard else ".journal.jsonl")
+        self.journal = self.folder / (shard.file(stage) if shard else f".{Path(stage.file).stem}.journal")
         items = {stage.key(item): item for item in stage.items(run)}
         self.items = {key: items[key] for key in sorted(items)}
         self.records = read_by_key(self.path, stage)
@@ -115,17 +114,24 @@ class Job:
             self._synced = time.monotonic()
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[None]:
-        """While it is open results may be taken; when it closes without an error, the records are written."""
+    def open(self, tick: Callable[..., None] | None = None) -> Iterator[None]:
+        """While it is open results may be taken; when it closes without an error, the records are written.
+
+        `tick`: called per item, instead of a progress bar.
+        """
         self._synced = time.monotonic()
-        with progress(self.stage.what, self.own, self.kept) as self._tick, Appender(self.journal) as self._out:
+        bar = progress(self.stage.what, self.own, self.kept) if tick is None else contextlib.nullcontext(tick)
+        with bar as self._tick, Appender(self.journal) as self._out:
             yield
         if self.shard:
             with Appender(self.journal) as out:
                 out.append(END)
             return
-        if self.fresh or not self.path.exists():  # of a stage that had nothing to do, too
-            write_by_key(self.path, self.records | self.fresh)
+        records = self.records | self.fresh
+        if self.stage.whole:
+            records = {key: some for key, some in records.items() if key in self.items}
+        if records != self.records or not self.path.exists():  # of a stage that had nothing to do, too
+            write_by_key(self.path, records)
         remove(self.journal, self.run)
         set_aside(self.run, f"{self.stage.command} {self.stage.folder}", self.reasons)
 
@@ -135,24 +141,26 @@ class Job:
 
 
 @contextlib.contextmanager
-def begin(stage: Stage, run: Path, shard: Shard | None = None) -> Iterator[Job]:
+def begin(
+    stage: Stage, run: Path, shard: Shard | None = None, tick: Callable[..., None] | None = None
+) -> Iterator[Job]:
     """Hold the folder's lock, check its stamp, plan, and write when the work has ended.
 
     Raises:
         ValueError: another process is at work there; made with other settings; shards that wait for `merge`.
     """
-    name = stage.folder if shard is None else f"{stage.folder}-{shard.file}"
+    name = f"{stage.folder}/{stage.file}" if shard is None else f"{stage.folder}/{shard.file(stage)}"
     read_set_aside(run)  # a bad line is named before hours of work, not behind them
     with only_one(run, name):
         check_stamp(run, stage)
-        waiting = shard_files(run / stage.folder)
+        waiting = shard_files(run, stage)
         other = next((p for p, s in waiting.items() if shard is None or s.of != shard.of), None)
         if other is not None:
             text = f"waits for its other shards; run them, then: {again('merge', run)}"
             raise ValueError(f"--run: {other} {text}")
         job = Job(stage, run, shard)
         claim_folder(run, stage)  # behind the plan: where there is none, nothing is left
-        with job.open():
+        with job.open(tick):
             yield job
 
 
@@ -160,7 +168,7 @@ def state(stage: Stage, run: Path) -> str:
     """What `status` says of a stage: items there, missing, in shards that wait. Nothing is written or locked."""
     job = Job(stage, run, None)
     missing = len(job.items) - len(job.done)
-    waiting = shard_files(job.folder)
+    waiting = shard_files(run, stage)
     journal = f", {len(job.fresh)} of them from a run that has not ended" if job.fresh else ""
     shards = f"; {len(waiting)} shards wait for merge" if waiting else ""
     return f"{len(job.done)} there{journal}, {missing} missing{shards}"
@@ -174,7 +182,7 @@ def merge(stage: Stage, run: Path) -> Outcome:
         ValueError: no shards wait; one that is missing or has not ended: named, with the command that runs it.
     """
     folder = run / stage.folder
-    found = shard_files(folder)
+    found = shard_files(run, stage)
     if not found:
         raise ValueError(f"--run: no shards wait in {folder}")
     number = max(shard.of for shard in found.values())
@@ -199,7 +207,7 @@ def merge(stage: Stage, run: Path) -> Outcome:
 
 def ended_lines(stage: Stage, run: Path, shard: Shard) -> list[dict[str, Any]]:
     """What a shard has written. ValueError: it is missing or has not ended."""
-    path = run / stage.folder / shard.file
+    path = run / stage.folder / shard.file(stage)
     lines = [fields for _, fields in parse_lines(path)] if path.exists() else []
     if not lines or lines[-1] != END:
         state = "has not ended" if lines else "is missing"
@@ -209,10 +217,15 @@ def ended_lines(stage: Stage, run: Path, shard: Shard) -> list[dict[str, Any]]:
     return lines
 
 
-def shard_files(folder: Path) -> dict[Path, Shard]:
-    """The shards that wait in a folder."""
-    found = {path: SHARD.fullmatch(path.name) for path in sorted(folder.glob("shard-*.jsonl"))}
+def shard_files(run: Path, stage: Stage) -> dict[Path, Shard]:
+    """The shards that wait in a stage's folder."""
+    paths = sorted((run / stage.folder).glob(f"{Path(stage.file).stem}.shard-*"))
+    found = {path: SHARD.fullmatch(path.suffix[1:]) for path in paths}
     return {path: Shard(int(match[1]), int(match[2])) for path, match in found.items() if match}
+
+
+def has_shards(folder: Path) -> bool:
+    return any(folder.glob("*.shard-*-of-*"))
 
 
 def as_fields(record: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -19,13 +19,21 @@ from synvita.executors.job import Job, Outcome, Shard, begin
 Results = tuple[list[str], list[list[Any] | SetAside]]
 
 
-def run(stage: Stage, run_folder: Path, workers: int = 1, shard: Shard | None = None) -> Outcome:
+def run(
+    stage: Stage,
+    run_folder: Path,
+    workers: int = 1,
+    shard: Shard | None = None,
+    tick: Callable[..., None] | None = None,
+) -> Outcome:
     """Do what is missing of a stage; the records are the same bytes whatever `workers` and `shard` are.
+
+    `tick`: called once per item that is done, instead of a progress bar.
 
     Raises:
         ValueError: as `begin`; the stage cannot be set up; a worker process died.
     """
-    with begin(stage, run_folder, shard) as job:
+    with begin(stage, run_folder, shard, tick) as job:
         for keys, results in alone(job) if workers == 1 or len(job.todo) < 2 else together(job, workers):
             job.take(keys, results)
     return job.outcome

@@ -44,6 +44,7 @@ class MakeClips:
     """The stage (`core.stage.Stage`) of one generator: a clip for each training triplet's negative caption."""
 
     command, what, file = "generate", "generate: synthetic clips", "clips.jsonl"
+    whole = False
     key_field = "clip_id"
     unique: tuple[str, ...] = ("clip_id",)
 

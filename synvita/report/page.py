@@ -96,7 +96,7 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
     arms = results["arms"]
     tasks, rows = arm_table(arms)
     differences = results.get("score_differences") or {}
-    answers = find_answers(run, arms)
+    answers = find_answers(run, results.get("model"), arms)
     script = (FOLDER / "gallery.js.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -112,6 +112,7 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
         dropped=any("dropped" in cell.gaps for row in rows for cell in row["cells"]),
         tasks=tasks,
         rows=rows,
+        other_models=[(name, *arm_table(found["arms"])) for name, found in results.get("models", {}).items()],
         baseline=BASELINE,
         oracle_arm=ORACLE_ARM,
         paper=paper,

@@ -53,11 +53,13 @@ def compared(arms: list[str]) -> tuple[str, str]:
     return first, METHOD if METHOD in fair else fair[-1]
 
 
-def find_answers(run: Path, arms: Iterable[str]) -> Answers | None:
-    """None where fewer than two arms were asked, so that there is nothing to compare."""
-    seed = seed_of(run)
-    asked = {path.name for path in (run / "pairs").glob("*") if (path / seed).is_dir()}
-    folders = {arm: run / "pairs" / arm / seed for arm in arms if arm in asked}
+def find_answers(run: Path, model: str | None, arms: Iterable[str]) -> Answers | None:
+    """Of a base model's arms. None where fewer than two were asked, so that there is nothing to compare."""
+    if model is None:
+        return None
+    seed, home = seed_of(run), run / "models" / model / "pairs"
+    asked = {path.name for path in home.glob("*") if (path / seed).is_dir()}
+    folders = {arm: home / arm / seed for arm in arms if arm in asked}
     return Answers(seed, folders, *compared(list(folders))) if len(folders) > 1 else None
 
 

@@ -16,16 +16,14 @@ WEIGHT_KEYS = ("clips", "right", "mean_weight")
 def check_results(results: Any, where: str) -> dict[str, Any]:
     """`results` itself, if the report can read it; ValueError: `where` and the first key that is wrong."""
     need_object(results, where)
-    if "arms" not in results:
-        raise ValueError(f"{where}: lacks 'arms'; make it again with synvita evaluate")
-    need_object(results["arms"], f"{where}: arms")
-    for name, arm in results["arms"].items():
-        place = f"{where}: arms.{name}"
-        need_object(arm, place)
-        check_numbers(arm, place)
-        if not isinstance(arm.get("weights_from", ""), str):
-            raise ValueError(f"{place}.weights_from: {arm['weights_from']!r} is not text")
-        need_object(arm.get(f"minus_{BASELINE}", {}), f"{place}.minus_{BASELINE}")
+    if not isinstance(results.get("model", ""), str):
+        raise ValueError(f"{where}: model: {results['model']!r} is not text")
+    check_arms(results, where)
+    others = results.get("models", {})
+    need_object(others, f"{where}: models")
+    for name, found in others.items():
+        need_object(found, f"{where}: models.{name}")
+        check_arms(found, f"{where}: models.{name}")
     groups = {"weights": results.get("weights") or {}}
     others = results.get("other_weights") or {}
     need_object(others, f"{where}: other_weights")
@@ -39,6 +37,20 @@ def check_results(results: Any, where: str) -> dict[str, Any]:
         if not isinstance(values, list) or not values or entry["mean"] is None or not all(map(is_number, values)):
             raise ValueError(f"{where}: score_differences.{kind}: expected a mean and a list of numbers")
     return results  # type: ignore[no-any-return]
+
+
+def check_arms(results: dict[str, Any], where: str) -> None:
+    """Those of one base model."""
+    if "arms" not in results:
+        raise ValueError(f"{where}: lacks 'arms'; make it again with synvita evaluate")
+    need_object(results["arms"], f"{where}: arms")
+    for name, arm in results["arms"].items():
+        place = f"{where}: arms.{name}"
+        need_object(arm, place)
+        check_numbers(arm, place)
+        if not isinstance(arm.get("weights_from", ""), str):
+            raise ValueError(f"{place}.weights_from: {arm['weights_from']!r} is not text")
+        need_object(arm.get(f"minus_{BASELINE}", {}), f"{place}.minus_{BASELINE}")
 
 
 def check_entries(entries: Any, keys: tuple[str, ...], place: str) -> None:

@@ -23,7 +23,8 @@ def tiny_models(run: Path, asked: bool) -> list[str]:
     if any(run.glob(SCORES)):
         given = [value for key in ("scorers", "also") if isinstance(value := weigh.get(key), list)]
         scorers = [str(name) for listed in given for name in listed]
-        names += [part(weigh, "models").get(one) for name in scorers for one in name.split("+")]
+        named = [part(part(config, "scorers"), one) for name in scorers for one in name.split("+")]
+        names += [settings.get("checkpoint") for settings in named]
     return list(dict.fromkeys(name for name in names if isinstance(name, str) and name.startswith("mini-")))
 
 

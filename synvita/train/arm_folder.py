@@ -9,26 +9,30 @@ from synvita.core.run_folder import again
 from synvita.train.config import check_arm, check_seed
 
 
-def adapter_folder(run: Path, arm: str, seed: int) -> Path:
-    """`adapters/<arm>/<seed>`, absolute. ValueError: as `_below`."""
-    return _below(run, "adapters", arm, seed)
+def adapter_folder(run: Path, home: str, arm: str, seed: int) -> Path:
+    """`adapters/<arm>/<seed>` of a base model's folder `home`, absolute. ValueError: as `_below`."""
+    return _below(run, home, "adapters", arm, seed)
 
 
-def checkpoint_folder(run: Path, arm: str, seed: int) -> Path:
-    """`checkpoints/<arm>/<seed>`, absolute. ValueError: as `_below`."""
-    return _below(run, "checkpoints", arm, seed)
+def checkpoint_folder(run: Path, home: str, arm: str, seed: int) -> Path:
+    """`checkpoints/<arm>/<seed>` of a base model's folder `home`, absolute. ValueError: as `_below`."""
+    return _below(run, home, "checkpoints", arm, seed)
 
 
-def _below(run: Path, kind: str, arm: str, seed: int) -> Path:
+def is_trained(home: Path, arm: str, seed: int) -> bool:
+    return (home / "adapters" / arm / str(seed) / "arm.json").exists()
+
+
+def _below(run: Path, home: str, kind: str, arm: str, seed: int) -> Path:
     """ValueError: a name or seed that is no folder's; a link that leads out of the run folder."""
-    home = run.resolve()
-    path = home / kind / check_arm(arm) / str(check_seed(seed))
-    if home not in path.resolve().parents:
+    top = run.resolve()
+    path = top / home / kind / check_arm(arm) / str(check_seed(seed))
+    if top not in path.resolve().parents:
         raise ValueError(f"{path}: a link leads out of {run}; remove it (the whole run folder may be a link)")
     return path
 
 
-def set_aside_by(run: Path, arm: str, seed: int) -> dict[str, str]:
+def set_aside_by(run: Path, home: str, arm: str, seed: int) -> dict[str, str]:
     """{video: reason} of what a finished arm was trained without, as its `arm.json` says; {} if it used everything.
 
     Unlike other stages, a finished training does not try again what it set aside: its adapter is what it is. A second
@@ -37,7 +41,7 @@ def set_aside_by(run: Path, arm: str, seed: int) -> dict[str, str]:
     Raises:
         ValueError: the arm is not trained (the untrained model, too); `arm.json` was edited.
     """
-    path = adapter_folder(run, arm, seed) / "arm.json"
+    path = adapter_folder(run, home, arm, seed) / "arm.json"
     if not path.exists():
         raise ValueError(f"--run: {run} has no trained arm {arm!r} of seed {seed}; first run: {again('train', run)}")
     rows = read_json(path, ["set_aside"])["set_aside"]

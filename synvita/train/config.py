@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from synvita.core.names import check_name
 from synvita.core.records import Misalignment
 from synvita.core.vocabulary import BASELINE, CRITERIA, METHOD, ORACLE_ARM, UNTRAINED
+from synvita.videollm.checkpoints import revision_by_name
 from synvita.videollm.lora import Lora
 from synvita.videollm.protocol import Loading, dtype_of
 
@@ -95,6 +98,19 @@ VIDEO_ARMS = {
 }
 
 
+# Where and how a training runs, which its result does not depend on; one that is resumed looks closer (`begun.json`).
+PLACE = (
+    "device", "device_map", "deterministic", "checkpoint_steps", "checkpoint_minutes", "tracker", "cache_gb",
+    "decode_timeout",
+)  # fmt: skip
+
+
+def named_after(model: str) -> str:
+    """A folder's name from a checkpoint's name or path, or one's own module:Class: its last part."""
+    last = re.split(r"[:/\\]", model.rstrip("/\\"))[-1]
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", last).strip("-.")[:64] or "model"
+
+
 def check_arm(name: Any) -> str:
     """An arm's name, which its folders get. ValueError: it cannot be a folder's, or is the untrained model's."""
     if check_name("--train.arms", name) == UNTRAINED:
@@ -133,9 +149,11 @@ class TrainConfig:
     frames: per video; 0 = as the model's own. decode_timeout: seconds for one video.
     cache_gb: most that a run's visual features may take on disk; those not read for longest go first.
     keep: the adapter of the best held-out AUC, or the last one.
+    name: of the folder `models/<name>` that all of a model's arms are in; default: the last part of `model`.
     """
 
     model: str = "mini-video-llava"
+    name: str = ""
     temporal_attention: bool | None = None
     tower: str | None = None
     base: str | None = None
@@ -188,6 +206,33 @@ class TrainConfig:
             raise ValueError("--train.keep: best needs --train.held-out and --train.validate-steps to choose by")
         if self.optimizer == "adam" and self.weight_decay:
             raise ValueError(f"--train.weight-decay: {self.weight_decay} with adam; give --train.optimizer adamw")
+
+    @property
+    def home(self) -> str:
+        """The folder of this base model below the run folder: its adapters, checkpoints and pair scores."""
+        return f"models/{self.model_name}"
+
+    @property
+    def model_name(self) -> str:
+        """ValueError: `name` cannot be a folder's."""
+        return check_name("--train.name", self.name or named_after(self.model))
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """What all arms of a model share; where and how fast they are trained is no part of it."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("arms", "seed", "name", *PLACE)}
+
+    @property
+    def loading_stamp(self) -> dict[str, Any]:
+        """What a model's answers depend on, and which weights it has."""
+        parts = {key: getattr(self, key) for key in ("model", "tower", "base") if getattr(self, key) is not None}
+        revisions = {key: revision_by_name(name, f"--train.{key}") for key, name in parts.items()}
+        return parts | {
+            "revisions": revisions,
+            "dtype": self.dtype,
+            "frames": self.frames,
+            "temporal_attention": self.temporal_attention,
+        }
 
     def loading(self, training: bool = False) -> Loading:
         """How the model is loaded, by training and by evaluation."""

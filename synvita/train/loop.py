@@ -100,16 +100,17 @@ def train_arm(
     seed: int,
     tick: Callable[..., None] = lambda *_: None,
 ) -> Path:
-    """Train, write `adapters/<arm>/<seed>/` (peft adapter, log.jsonl, arm.json) in one rename; skip if it is there.
+    """Train, write `models/<model>/adapters/<arm>/<seed>/` (peft adapter, log.jsonl, arm.json) in one rename; what is
+    there is kept.
 
-    Goes on from the last checkpoint of `checkpoints/<arm>/<seed>/` after a kill or a SIGTERM.
+    Goes on from the last checkpoint of `checkpoints/<arm>/<seed>/` beside it after a kill or a SIGTERM.
 
     Raises:
         ValueError: a name or seed that cannot be a folder's; nothing to train on; begun with other data or settings.
         FloatingPointError: a loss is not finite; names the batch's examples. MemoryError: not even half a micro-batch
             fits.
     """
-    out, folder = adapter_folder(run, name, seed), checkpoint_folder(run, name, seed)
+    out, folder = (place(run, config.home, name, seed) for place in (adapter_folder, checkpoint_folder))
     if (out / "arm.json").exists():
         return out
     processes = Processes(config)

@@ -49,6 +49,7 @@ class ScoreClips:
     """The stage (`core.stage.Stage`) of one scorer: every clip with its own caption and those it stands against."""
 
     command, file, key_field = "weigh", "scores.jsonl", "clip_id"
+    whole = False
     unique: tuple[str, ...] = ("clip_id", "caption")
 
     def __init__(self, part: Part, decode_timeout: float = 60.0):

@@ -54,10 +54,18 @@ def test_a_setting_may_change_until_a_stage_has_used_it(run):
     (run / "triplets.jsonl").write_text("")  # made by `world`, not by `train`
     claim_run(run, with_epochs(8))
     assert stored(run)["train"]["epochs"] == 8
-    (run / "adapters").mkdir()
-    with pytest.raises(ValueError, match=r"another configuration \(train.epochs: 8 -> 2\); give another folder"):
-        claim_run(run, with_epochs(2))
+    with pytest.raises(ValueError, match=r"another configuration \(world.seed: 0 -> 1\); give another folder"):
+        claim_run(run, {**with_epochs(2), "world": {"seed": 1}})
     assert stored(run)["train"]["epochs"] == 8
+
+
+def test_an_arms_settings_stand_still_once_any_base_model_has_trained_it(run):
+    other = {**CONFIG, "train": {**CONFIG["train"], "arms": {"mine": {"weights": "uniform"}, "other": {}}}}
+    (run / "models/b/adapters/other/0").mkdir(parents=True)
+    claim_run(run, other)
+    (run / "models/a/adapters/mine/0").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"train.arms.mine.weights: uniform -> learned"):
+        claim_run(run, CONFIG)
 
 
 def test_five_differences_are_named_and_more_are_hinted_at(run):
@@ -68,20 +76,23 @@ def test_five_differences_are_named_and_more_are_hinted_at(run):
 
 
 def test_what_an_older_version_did_not_say_is_filled_in(run):
-    (run / "adapters").mkdir()
-    newer = {**CONFIG, "train": {**CONFIG["train"], "warmup": 0.1}}
-    with pytest.raises(ValueError, match=r"train.warmup: None -> 0.1"):
+    (run / "triplets.jsonl").write_text("")
+    newer = {**CONFIG, "world": {**CONFIG["world"], "size": 0.1}}
+    with pytest.raises(ValueError, match=r"world.size: None -> 0.1"):
         claim_run(run, newer)
-    claim_run(run, newer, lambda there: {**there, "train": {**there["train"], "warmup": 0.1}})
+    claim_run(run, newer, lambda there: {**there, "world": {**there["world"], "size": 0.1}})
 
 
 @pytest.mark.parametrize(
     ("knob", "made"),
     [
         ("world.seed", ["triplets.jsonl"]),
-        ("weigh.criterion", ["adapters", "checkpoints", "pairs"]),
-        ("train.epochs", ["adapters", "checkpoints", "pairs"]),
-        ("train.arms.mine.weights", ["adapters/mine", "checkpoints/mine", "pairs/mine"]),
+        ("weigh.criterion", ["models/*/*/*"]),
+        ("train.epochs", []),
+        ("train.arms.mine.weights", ["models/*/*/mine"]),
+        ("models.b.arms.mine.weights", ["models/b/*/mine"]),
+        ("models.b.rate", []),
+        ("scorers.llava.dtype", []),
         ("recipe", ["config.yaml"]),
     ],
 )

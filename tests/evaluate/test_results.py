@@ -15,6 +15,7 @@ from pair_files import (
     resampled,
     retrieval_rows,
 )
+from small import HOME
 
 from synvita.core.store import write_records
 from synvita.evaluate.config import EvaluateConfig
@@ -285,13 +286,13 @@ def test_arms_that_disagree_about_what_is_right_are_refused():
 
 def test_results_without_any_usable_pair_are_strict_json_with_null_for_every_figure(tmp_path):
     for arm in ("real_only", "synvita"):
-        folder = tmp_path / "pairs" / arm / "0"
+        folder = tmp_path / HOME / "pairs" / arm / "0"
         write_records(folder / "open.jsonl", without_scores(entailment_rows(4, 0), lambda row: True))
         write_records(
             folder / "retrieval_temporal.jsonl", without_scores(retrieval_rows(0, 1.0, 2, 2), lambda row: True)
         )
         write_records(folder / "qa.jsonl", without_scores(options(2), lambda row: True))
-    collect(tmp_path, ["real_only", "synvita"], 0, CONFIG)
+    collect(tmp_path, {HOME: ["real_only", "synvita"]}, 0, CONFIG)
 
     def refuse(word):
         raise AssertionError(word)
@@ -317,8 +318,8 @@ def test_an_interval_that_the_data_do_not_allow_is_null(tmp_path):
 
 def test_a_contradiction_between_arms_names_the_folder(tmp_path):
     rows = entailment_rows(3, 0)
-    write_records(tmp_path / "pairs" / "real_only" / "0" / "open.jsonl", rows)
+    write_records(tmp_path / HOME / "pairs" / "real_only" / "0" / "open.jsonl", rows)
     rows[0]["label"] = 0
-    write_records(tmp_path / "pairs" / "mine" / "0" / "open.jsonl", rows)
+    write_records(tmp_path / HOME / "pairs" / "mine" / "0" / "open.jsonl", rows)
     with pytest.raises(ValueError, match=r"pairs/mine/0: open: caption .* ask one of them again"):
-        collect(tmp_path, ["real_only", "mine"], 0, CONFIG)
+        collect(tmp_path, {HOME: ["real_only", "mine"]}, 0, CONFIG)

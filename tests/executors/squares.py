@@ -19,6 +19,7 @@ class Squares:
     key_field: str = "name"
     unique: tuple = ("name", "power")
     batch: int = 3
+    whole: bool = False
     stamp: dict = field(default_factory=lambda: {"power": 2})
     resources: Resources = field(default_factory=Resources)
     ready: bool = False

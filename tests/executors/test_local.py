@@ -86,7 +86,7 @@ def test_a_kill_in_the_middle_loses_the_batch_in_flight_at_most(tmp_path, worker
     script.write_text(PROCESS)
     (run / "slow").touch()
     child = subprocess.Popen([sys.executable, script, HERE, run, str(workers)], stderr=subprocess.PIPE)
-    journal = run / "scores/squares/.journal.jsonl"
+    journal = run / "scores/squares/.squares.journal"
     while not (run / "asked.txt").exists() or len((run / "asked.txt").read_text().split()) < 4:
         assert child.poll() is None, child.stderr.read().decode()
         time.sleep(0.02)
@@ -165,7 +165,8 @@ def test_other_settings_are_refused_with_what_differs_and_the_way_out(tmp_path):
 
 
 def test_two_at_once_on_one_folder_are_refused(tmp_path):
-    with only_one(tmp_path, "scores/squares"), pytest.raises(ValueError, match="another process is at work"):
+    name = "scores/squares/squares.jsonl"
+    with only_one(tmp_path, name), pytest.raises(ValueError, match="another process is at work"):
         local.run(Squares(), tmp_path)
 
 
@@ -185,7 +186,7 @@ def test_shards_merged_are_the_bytes_of_one_process(tmp_path):
     for i in (3, 1, 2):
         done = local.run(Squares(), tmp_path, shard=Shard(i, 3))
         assert done.made + done.left == 20 and not (tmp_path / "scores/squares/squares.jsonl").exists()
-    assert hidden(tmp_path) == [f"shard-{i}-of-3.jsonl" for i in (1, 2, 3)]
+    assert hidden(tmp_path) == [f"squares.shard-{i}-of-3" for i in (1, 2, 3)]
     assert merge(Squares(), tmp_path) == Outcome(20, 0, 0)
     assert records(tmp_path) == WANT and hidden(tmp_path) == []
     with pytest.raises(ValueError, match="no shards wait"):
@@ -209,7 +210,7 @@ def test_a_shard_that_is_missing_or_has_not_ended_is_named_with_its_command(tmp_
     local.run(Squares(), tmp_path, shard=Shard(2, 3))
     with pytest.raises(ValueError, match=r"shard 3/3 is missing; run: synvita weigh --run .* --shard 3/3"):
         merge(Squares(), tmp_path)
-    path = tmp_path / "scores/squares/shard-2-of-3.jsonl"
+    path = tmp_path / "scores/squares/squares.shard-2-of-3"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-2]))
     local.run(Squares(), tmp_path, shard=Shard(3, 3))
@@ -224,7 +225,7 @@ def test_a_shard_that_is_missing_or_has_not_ended_is_named_with_its_command(tmp_
 def test_shards_of_another_number_and_a_whole_run_wait_for_the_merge(tmp_path):
     local.run(Squares(), tmp_path, shard=Shard(1, 3))
     for shard in (None, Shard(1, 2)):
-        with pytest.raises(ValueError, match=r"shard-1-of-3\.jsonl waits for its other shards; .*synvita merge"):
+        with pytest.raises(ValueError, match=r"squares\.shard-1-of-3 waits for its other shards; .*synvita merge"):
             local.run(Squares(), tmp_path, shard=shard)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from run_files import write_clips, write_scores, write_weights
+from small import HOME, MODEL
 
 from synvita.core.records import Clip, ClipWeight, Misalignment, ScoredClip, Triplet
 from synvita.core.store import write_records
@@ -63,6 +64,7 @@ def make_results() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     spreads = {str(k): [round(float(v), 6) for v in rng.normal(0.1, 0.1, 40)] for k in Misalignment}
     return {
+        "model": MODEL,
         "arms": arms,
         "weights": {
             "all": {"clips": 1790, "right": 1204, "mean_weight": 0.1234, "auc": 0.813, "low": 0.79, "high": 0.834},
@@ -110,7 +112,7 @@ def add_pairs(
             pair = {"video": f"videos/{i % 14}.mp4", "query": f"o{i:02}", "misalignment": str(kind), "unseen": False}
             for text, label in ((f"{caption} {i}", 1), (f"{negative} {i}", 0)):
                 rows.append(pair | {"caption": text, "label": label, "log_odds": next(answers)})
-        write_records(run / "pairs" / arm / "0" / "open.jsonl", rows)
+        write_records(run / HOME / "pairs" / arm / "0" / "open.jsonl", rows)
         for task in ("retrieval_temporal", "retrieval_events"):
             rows = [
                 {"query": str(q), "caption": f"{caption} {q}", "video": f"videos/{v}.mp4", "label": int(v % 5 == q % 5)}
@@ -118,6 +120,6 @@ def add_pairs(
                 for v in range(10)
             ]
             write_records(
-                run / "pairs" / arm / "0" / f"{task}.jsonl", [row | {"log_odds": next(answers)} for row in rows]
+                run / HOME / "pairs" / arm / "0" / f"{task}.jsonl", [row | {"log_odds": next(answers)} for row in rows]
             )
     return run

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from report_runs import add_pairs, make_results, make_run
+from small import HOME, MODEL
 
 from synvita.report.page import write_report
 from synvita.report.pairs import find_answers, read_task
@@ -72,21 +73,21 @@ def test_results_that_evaluate_writes_are_passed_on_as_they_are(results: dict[st
 )
 def test_a_pair_that_cannot_be_shown_is_named_by_file_and_line(tmp_path: Path, change: Any, message: str) -> None:
     run = add_pairs(make_run(tmp_path), ["real_only", "synvita"])
-    answers = find_answers(run, ["real_only", "synvita"])
+    answers = find_answers(run, MODEL, ["real_only", "synvita"])
     assert answers is not None and len(read_task(answers, "open")["synvita"]) == 140
-    path = run / "pairs" / "synvita" / "0" / "open.jsonl"
+    path = run / HOME / "pairs" / "synvita" / "0" / "open.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[2] = change if isinstance(change, str) else json.dumps(json.loads(lines[2]) | change)
     path.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(ValueError, match=rf"synvita/0/open\.jsonl:3: {message}"):
-        write_report(run, {"arms": {"real_only": {}, "synvita": {}}})
+        write_report(run, {"model": MODEL, "arms": {"real_only": {}, "synvita": {}}})
 
 
 def test_a_pair_file_without_its_last_newline_keeps_its_last_pair(tmp_path: Path) -> None:
     run = add_pairs(make_run(tmp_path), ["real_only", "synvita"])
-    path = run / "pairs" / "synvita" / "0" / "open.jsonl"
+    path = run / HOME / "pairs" / "synvita" / "0" / "open.jsonl"
     path.write_text(path.read_text(encoding="utf-8").rstrip("\n"), encoding="utf-8")
-    answers = find_answers(run, ["real_only", "synvita"])
+    answers = find_answers(run, MODEL, ["real_only", "synvita"])
     assert answers is not None and len(read_task(answers, "open")["synvita"]) == 140
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from report_runs import add_pairs, make_results, make_run
+from small import HOME, MODEL
 
 from synvita.core.records import Misalignment, Triplet
 from synvita.core.store import read_records
@@ -25,7 +26,7 @@ ARMS = ["off_the_shelf", "real_only", "synvita"]
 
 
 def rows_of(run: Path, arm: str, task: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "pairs" / arm / "0" / f"{task}.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (run / HOME / "pairs" / arm / "0" / f"{task}.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +44,22 @@ def test_the_arms_that_are_compared_are_the_baseline_and_the_method_where_they_e
 
 def test_answers_are_those_of_the_seed_of_the_run(tmp_path: Path) -> None:
     for arm, seed in (("a", 3), ("b", 3), ("c", 0)):
-        (tmp_path / "pairs" / arm / str(seed)).mkdir(parents=True)
-    assert find_answers(tmp_path, ["a", "b", "c"]) is None
+        (tmp_path / HOME / "pairs" / arm / str(seed)).mkdir(parents=True)
+    assert find_answers(tmp_path, MODEL, ["a", "b", "c"]) is None
     (tmp_path / "config.yaml").write_text("train: {seed: 3}\n")
-    answers = find_answers(tmp_path, ["b", "c", "a", "../a"])
+    answers = find_answers(tmp_path, MODEL, ["b", "c", "a", "../a"])
     assert answers is not None and (answers.seed, answers.arms) == ("3", ["b", "a"])
 
 
 def test_a_bad_pair_is_named_with_file_and_line(run: Path, tmp_path: Path) -> None:
-    answers = find_answers(run, ARMS)
+    answers = find_answers(run, MODEL, ARMS)
     assert answers is not None and read_task(answers, "in_distribution") == {}
     for arm in ARMS:
-        (tmp_path / "pairs" / arm / "0").mkdir(parents=True)
-        (tmp_path / "pairs" / arm / "0" / "open.jsonl").write_text('{"video": "a.mp4", "caption": "x", "label": 1}\n')
-    answers = find_answers(tmp_path, ARMS)
+        (tmp_path / HOME / "pairs" / arm / "0").mkdir(parents=True)
+        (tmp_path / HOME / "pairs" / arm / "0" / "open.jsonl").write_text(
+            '{"video": "a.mp4", "caption": "x", "label": 1}\n'
+        )
+    answers = find_answers(tmp_path, MODEL, ARMS)
     assert answers is not None
     with pytest.raises(ValueError, match=r"open\.jsonl:1: no key 'query'"):
         read_task(answers, "open")
@@ -89,7 +92,7 @@ def test_cases_are_the_largest_margins_of_each_type_and_outcome() -> None:
 
 
 def test_cases_say_what_the_pair_files_say(run: Path) -> None:
-    answers = find_answers(run, ARMS)
+    answers = find_answers(run, MODEL, ARMS)
     assert answers is not None
     cases = find_cases(run, answers)
     assert cases is not None and cases.task == "open" and sum(cases.totals.values()) == 70
@@ -104,7 +107,7 @@ def test_cases_say_what_the_pair_files_say(run: Path) -> None:
             (arm, files[arm][case.query, 1], files[arm][case.query, 0]) for arm in ARMS
         ]
         assert case.outcome != BOTH and ("red", True) in case.caption and ("blue", True) in case.negative_caption
-    page = write_report(run, {"arms": {arm: {} for arm in ARMS}}).read_text()
+    page = write_report(run, {"model": MODEL, "arms": {arm: {} for arm in ARMS}}).read_text()
     tags = re.findall(r'data-tags="(type-[^"]*outcome[^"]*)"', page)
     words = {True: "right", False: "wrong"}
     assert tags == [
@@ -116,11 +119,11 @@ def test_cases_say_what_the_pair_files_say(run: Path) -> None:
 
 def test_pairs_without_a_score_or_a_partner_are_left_out(tmp_path: Path) -> None:
     run = add_pairs(make_run(tmp_path), ARMS)
-    path = run / "pairs" / "synvita" / "0" / "open.jsonl"
+    path = run / HOME / "pairs" / "synvita" / "0" / "open.jsonl"
     rows = rows_of(run, "synvita", "open")
     rows[0]["log_odds"] = None
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    answers = find_answers(run, ARMS)
+    answers = find_answers(run, MODEL, ARMS)
     assert answers is not None
     cases = find_cases(run, answers)
     assert cases is not None and sum(cases.totals.values()) == 69
@@ -147,7 +150,7 @@ def test_average_precision_is_the_naive_sum_over_thresholds() -> None:
 def test_rankings_show_the_queries_on_which_the_arms_differ_most(run: Path) -> None:
     values = {"a": (0.1, 0.5), "b": (0.5, 0.1), "c": (0.3, 0.3), "d": (0.1, 0.2), "e": (0.1, 0.5), "f": (0.2, 0.1)}
     assert choose_queries(values, 2) == ["a", "e", "b", "f"]
-    answers = find_answers(run, ARMS)
+    answers = find_answers(run, MODEL, ARMS)
     assert answers is not None
     rankings = find_rankings(run, answers)
     assert 2 <= len(rankings) <= 12
@@ -191,7 +194,7 @@ def test_a_section_embeds_videos_until_its_share_is_used_up(run: Path) -> None:
 
 
 def test_a_run_of_one_arm_or_without_pairs_has_sentences_instead(run: Path, tmp_path: Path) -> None:
-    results = {"arms": {"real_only": make_results()["arms"]["real_only"]}}
+    results = {"model": MODEL, "arms": {"real_only": make_results()["arms"]["real_only"]}}
     page = write_report(run, results).read_text()
     assert "no test pairs of two arms" in page and "no retrieval rankings of two arms" in page
     assert 'id="clip-cards"' in page and 'id="case-cards"' not in page

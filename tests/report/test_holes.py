@@ -175,8 +175,9 @@ def test_a_clip_that_serves_two_triplets_is_one_clip(tmp_path: Path) -> None:
 
 def test_a_tiny_checkpoint_that_was_asked_about_real_videos_is_named(tmp_path: Path, results: dict[str, Any]) -> None:
     run = make_run(tmp_path)
-    checkpoints = "{llava: mini-llava, video_llm: mini-clip, unused: mini-x}"
-    models = f"weigh: {{scorers: [llava], also: [llava+video_llm], models: {checkpoints}}}\n"
+    names = {"llava": "mini-llava", "video_llm": "mini-clip", "unused": "mini-x"}
+    entries = ", ".join(f"{name}: {{checkpoint: {checkpoint}}}" for name, checkpoint in names.items())
+    models = f"weigh: {{scorers: [llava], also: [llava+video_llm]}}\nscorers: {{{entries}}}\n"
 
     def named(text: str, asked: bool = True) -> list[str]:
         (run / "config.yaml").write_text(text, encoding="utf-8")

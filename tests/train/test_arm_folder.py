@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from small import HOME
 
 from synvita.train import loop
 from synvita.train.arm_folder import adapter_folder, checkpoint_folder, set_aside_by
@@ -45,12 +46,13 @@ def test_training_refuses_a_name_that_leads_out_of_the_run_and_removes_nothing(v
 
 
 @pytest.mark.parametrize("kind", ["adapters", "checkpoints"])
-@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 4])
 def test_a_link_out_of_the_run_folder_is_refused_before_anything_is_trained(victim, tmp_path, monkeypatch, kind, depth):
     run = tmp_path / "run"
-    link = [run / kind, run / kind / "victim", run / kind / "victim" / "0"][depth]
-    link.parent.mkdir(parents=True)
-    link.symlink_to([tmp_path, victim, victim / "0"][depth])
+    home = run / HOME
+    links = [home / kind, home / kind / "victim", home / kind / "victim" / "0", home, home.parent]
+    links[depth].parent.mkdir(parents=True)
+    links[depth].symlink_to([tmp_path, victim, victim / "0", tmp_path, tmp_path][depth])
     before = everything(victim)
     monkeypatch.setattr(loop, "join", lambda *_: pytest.fail("went on"))
     with pytest.raises(ValueError, match=r"victim/0: a link leads out of .*run"):
@@ -77,8 +79,8 @@ def test_the_run_folder_itself_may_be_a_link_and_may_be_given_by_dots(tmp_path, 
     (tmp_path / "run").symlink_to(tmp_path / "real")
     monkeypatch.chdir(tmp_path / "real" / "below")
     for run in (tmp_path / "run", Path("../../run"), Path("..")):
-        assert adapter_folder(run, "arm", 7) == tmp_path / "real" / "adapters" / "arm" / "7"
-        assert checkpoint_folder(run, "arm", 7) == tmp_path / "real" / "checkpoints" / "arm" / "7"
+        assert adapter_folder(run, "models/m", "arm", 7) == tmp_path / "real/models/m/adapters/arm/7"
+        assert checkpoint_folder(run, "models/m", "arm", 7) == tmp_path / "real/models/m/checkpoints/arm/7"
 
 
 # ---- what was set aside
@@ -93,9 +95,9 @@ def written(run: Path, facts: object) -> Path:
 
 def test_what_an_arm_was_trained_without_is_read_from_its_file(tmp_path):
     written(tmp_path, {"set_aside": [{"video": "clips/a.mp4", "reason": "é"}, {"video": "v.mp4", "reason": "cut"}]})
-    assert set_aside_by(tmp_path, "arm", 0) == {"clips/a.mp4": "é", "v.mp4": "cut"}
+    assert set_aside_by(tmp_path, ".", "arm", 0) == {"clips/a.mp4": "é", "v.mp4": "cut"}
     written(tmp_path, {"set_aside": []})
-    assert set_aside_by(tmp_path, "arm", 0) == {}
+    assert set_aside_by(tmp_path, ".", "arm", 0) == {}
 
 
 @pytest.mark.parametrize(
@@ -104,11 +106,11 @@ def test_what_an_arm_was_trained_without_is_read_from_its_file(tmp_path):
 def test_an_edited_file_of_facts_is_named(tmp_path, facts):
     folder = written(tmp_path, facts)
     with pytest.raises(ValueError, match=rf"^{folder}/arm.json: .*(set_aside|object)"):
-        set_aside_by(tmp_path, "arm", 0)
+        set_aside_by(tmp_path, ".", "arm", 0)
 
 
 def test_an_arm_that_is_not_trained_is_not_taken_for_one_that_used_everything(tmp_path):
     with pytest.raises(ValueError, match=r"no trained arm 'arm' of seed 0; first run: synvita train --run"):
-        set_aside_by(tmp_path, "arm", 0)
+        set_aside_by(tmp_path, ".", "arm", 0)
     with pytest.raises(ValueError, match="off_the_shelf"):
-        set_aside_by(tmp_path, "off_the_shelf", 0)
+        set_aside_by(tmp_path, ".", "off_the_shelf", 0)

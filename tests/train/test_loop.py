@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from small import HOME
 
 from synvita.train import checkpoint, loop
 from synvita.train.arm_folder import set_aside_by
@@ -126,7 +127,7 @@ def test_two_processes_give_the_loss_curve_of_one(run, kind):
     both = start(run, "two", changes, (*LAUNCH, "--use_fsdp" if kind == "shards" else "--multi_gpu"))
     _, errors = both.communicate(timeout=120)
     assert both.returncode == 0, errors.decode()[-2000:]
-    out = run / "adapters" / "two" / "0"
+    out = run / HOME / "adapters" / "two" / "0"
     facts = json.loads((out / "arm.json").read_text())
     assert facts["processes"] == 2 and facts["sharded"] == (kind == "shards")
     assert [line["step"] for line in log(out)] == [1, 2, 3]
@@ -155,7 +156,7 @@ def test_a_kill_in_the_second_epoch_and_a_resume_give_the_same_bits(run):
     want = train_arm(run, "whole", ARM, CONFIG, 0)
     got = kill_and_resume(run, "killed", 5)  # 3 steps an epoch; the last checkpoint is at 4
     assert_same_bits(got, want)
-    assert not (run / "checkpoints" / "killed" / "0").exists()
+    assert not (run / HOME / "checkpoints" / "killed" / "0").exists()
 
 
 @pytest.mark.slow
@@ -170,7 +171,7 @@ def test_twenty_random_kills_give_the_same_bits(run):
         time.sleep(random.uniform(0, 4.0))
         process.kill()
         process.communicate()
-        kept = [p.name for p in checkpoint.saved_states(run / "checkpoints" / "killed" / "0")]
+        kept = [p.name for p in checkpoint.saved_states(run / HOME / "checkpoints" / "killed" / "0")]
         got = train_arm(run, "killed", ARM, replace(CONFIG, checkpoint_steps=1), 0)
         assert_same_bits(got, want)
         print(turn, "killed at", kept[-1:] or "no checkpoint", "-> same bits")
@@ -184,7 +185,7 @@ def test_sigterm_finishes_the_step_and_writes_a_checkpoint(run):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode == 143
-    folder = run / "checkpoints" / "stopped" / "0"
+    folder = run / HOME / "checkpoints" / "stopped" / "0"
     (kept,) = checkpoint.saved_states(folder)
     assert int(kept.name[5:]) == len(log(folder)) >= 2
     assert {p.name for p in kept.iterdir()} == {"adapter.safetensors", "optimizer.pt", "state.json"}
@@ -319,8 +320,8 @@ def test_clips_that_cannot_be_read_leave_their_real_part(run, monkeypatch):
     (run / CLIPS).write_text("".join(json.dumps(line) + "\n" for line in lines))
     facts = json.loads((train_arm(run, "arm", ARM, replace(CONFIG, epochs=1), 0) / "arm.json").read_text())
     assert facts["triplets"] == 42 and facts["with_clip"] < 42
-    reasons = set_aside_by(run, "arm", 0)
+    reasons = set_aside_by(run, HOME, "arm", 0)
     assert list(reasons) == ["clips/gone.mp4"] and "gone.mp4: " in reasons["clips/gone.mp4"]
     monkeypatch.setattr(loop, "load_model", lambda *_: pytest.fail("trained again"))
     train_arm(run, "arm", ARM, replace(CONFIG, epochs=1), 0)  # finished: is not tried again, but still answers
-    assert set_aside_by(run, "arm", 0) == reasons
+    assert set_aside_by(run, HOME, "arm", 0) == reasons

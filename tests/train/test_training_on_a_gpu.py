@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small import HOME
 from test_loop import ARM, CONFIG, adapter, assert_same_bits, kill_and_resume, log
 
 from synvita.cli import main
@@ -42,10 +43,10 @@ def test_on_a_gpu_16_bits_train_near_the_losses_of_fp32(run, checkpointing):
 def test_an_arm_trained_and_asked_on_a_gpu_answers_as_one_of_the_cpu(small_run, tmp_path):
     whole, settings = tmp_path / "whole", ["--train.device", "cuda", "--arms", "real_only"]
     shutil.copytree(small_run, whole)
-    for name in ("adapters", "checkpoints", "pairs", "results.json"):
+    for name in ("models", "results.json"):
         shutil.rmtree(whole / name, ignore_errors=True)
     assert main(["train", "--run", str(whole), *settings]) == 0
-    files = sorted((whole / "pairs" / "real_only").rglob("*.jsonl"))
+    files = sorted((whole / HOME / "pairs" / "real_only").rglob("*.jsonl"))
     assert len(files) > 3
     for path in files:
         other = small_run / path.relative_to(whole)

@@ -58,6 +58,13 @@ def test_every_part_of_the_package_is_in_the_table():
     assert parts == set(ALLOWED)
 
 
+def test_the_engine_of_video_llms_imports_no_family():
+    names = {"mplug_owl.py", "video_llava.py"}  # old import paths of two families
+    for path in sorted((ROOT / "videollm").glob("*.py")):
+        family = re.search(r"^\s*(import|from) synvita\.videollm\.families\b", path.read_text(), re.M)
+        assert bool(family) == (path.name in names), path
+
+
 def test_only_core_video_uses_the_decoder():
     users = [p for p in ROOT.rglob("*.py") if re.search(r"^\s*(import|from) av\b", p.read_text(), re.M)]
     assert {p.relative_to(ROOT).as_posix() for p in users} == {"core/video.py", "core/decoder.py"}  # a file, its child

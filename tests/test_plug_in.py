@@ -33,7 +33,7 @@ class Length:
         assert frames.dtype == np.uint8 and frames.shape[1:] == (16, 16, 3)
         return [len(caption.split()) / 100 for caption in captions]
 
-from synvita.videollm.video_llava import VideoLlava
+from synvita.videollm.families.video_llava import VideoLlava
 
 class Model(VideoLlava):
     """The miniature's model with Yes and No exchanged."""

@@ -61,7 +61,7 @@ class Decoder:
             raise VideoError(header["error"])
         return Sampled(frames, header["indices"], header["total"], header["rate"])
 
-    def sample(self, path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
+    def sample(self, path: Path | str, k: int, rule: str = "both_ends") -> np.ndarray:
         """k frames: (k, H, W, 3) uint8 RGB."""
         uniform_indices(1, k, rule)
         return self.video(path, FramePolicy(k, rule)).frames

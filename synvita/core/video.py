@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-RULES = ("video_llava", "mplug_owl", "qwen2_vl", "qwen3_vl", "internvl", "smolvlm")
 MAX_SIDE, MAX_PIXELS = 16384, 64_000_000  # a small file may claim any size: checked before a frame is allocated
 MAX_BYTES = 2_000_000_000  # all frames of one request, 3 bytes a pixel; the decoder holds them twice for a moment
 
@@ -28,13 +27,45 @@ class VideoError(ValueError):
     """A file that gives no frames; the message is `path: what is wrong; the way out`."""
 
 
-def uniform_indices(n: int, k: int, rule: str = "video_llava") -> list[int]:
-    """k frame indices of n, spread as each video LLM was trained to see them (repeats where n < k).
+def both_ends(n: int, k: int) -> list[int]:
+    """First and last frame and equal steps between them, truncated."""
+    return [int(i) for i in np.linspace(0, n - 1, k, dtype=int)]
 
-    The rules differ by a frame here and there, which is enough to shift scores from the published ones:
-    `video_llava` has both ends, truncated; `mplug_owl` has the middles of segments, rounded half to even;
-    `qwen2_vl` has the starts of k equal parts, `internvl` their middles; `qwen3_vl` has both ends, rounded half to
-    even; `smolvlm` is `video_llava` between ends of its own (`FramePolicy.smolvlm`).
+
+def both_ends_rounded(n: int, k: int) -> list[int]:
+    """As `both_ends`, but rounded, half to even."""
+    return [int(i) for i in np.linspace(0, n - 1, k).round()]
+
+
+def segment_starts(n: int, k: int) -> list[int]:
+    """The first frame of each of k equal segments."""
+    return [i * n // k for i in range(k)]
+
+
+def segment_middles(n: int, k: int) -> list[int]:
+    """The middle of each of k equal segments, truncated."""
+    return [(2 * i + 1) * n // (2 * k) for i in range(k)]
+
+
+def segment_middles_rounded(n: int, k: int) -> list[int]:
+    """Middles of k segments up to the last frame: half a step, truncated, plus whole steps, rounded half to even."""
+    step = (n - 1) / k
+    return [int(step / 2) + int(i) for i in np.round(step * np.arange(k))]
+
+
+# Each video LLM was trained with one. They differ by a frame here and there, which is enough to shift its scores.
+RULES = {
+    "both_ends": both_ends,
+    "both_ends_rounded": both_ends_rounded,
+    "both_ends_trimmed": both_ends,  # between ends that depend on the clock: `FramePolicy.trimmed`
+    "segment_starts": segment_starts,
+    "segment_middles": segment_middles,
+    "segment_middles_rounded": segment_middles_rounded,
+}
+
+
+def uniform_indices(n: int, k: int, rule: str = "both_ends") -> list[int]:
+    """k frame indices of n, spread by one of `RULES` (repeats where n < k).
 
     Raises:
         ValueError: unknown rule, n < 1 or k < 1.
@@ -43,16 +74,7 @@ def uniform_indices(n: int, k: int, rule: str = "video_llava") -> list[int]:
         raise ValueError(f"rule: unknown frame rule {rule!r}; known: {', '.join(RULES)}")
     if n < 1 or k < 1:
         raise ValueError(f"n, k: need at least one frame to take from and one to take, got n={n}, k={k}")
-    if rule in ("video_llava", "smolvlm"):
-        return [int(i) for i in np.linspace(0, n - 1, k, dtype=int)]
-    if rule == "qwen2_vl":
-        return [i * n // k for i in range(k)]
-    if rule == "internvl":
-        return [(2 * i + 1) * n // (2 * k) for i in range(k)]
-    if rule == "qwen3_vl":
-        return [int(i) for i in np.linspace(0, n - 1, k).round()]
-    step = (n - 1) / k
-    return [int(step / 2) + int(i) for i in np.round(step * np.arange(k))]
+    return RULES[rule](n, k)
 
 
 @dataclass(frozen=True)
@@ -65,7 +87,7 @@ class FramePolicy:
     """
 
     count: int = 8
-    rule: str = "video_llava"
+    rule: str = "both_ends"
     size: tuple[int, int] | None = None
     fps: float = 0.0
     least: int = 1
@@ -84,8 +106,8 @@ class FramePolicy:
 
     def indices(self, total: int, rate: float) -> list[int]:
         """Of a video with `total` frames at `rate` frames per second."""
-        if self.rule == "smolvlm":
-            return self.smolvlm(total, rate or 24.0)
+        if self.rule == "both_ends_trimmed":
+            return self.trimmed(total, rate or 24.0)
         count = self.count
         if not count:
             count = int(total / (rate or 24.0) * self.fps)
@@ -93,7 +115,7 @@ class FramePolicy:
             count = max(self.step, count // self.step * self.step)
         return uniform_indices(total, count, self.rule)
 
-    def smolvlm(self, total: int, rate: float) -> list[int]:
+    def trimmed(self, total: int, rate: float) -> list[int]:
         """`fps` rounded, at most `most`, none twice; or `count`. A long video loses its first and last second."""
         most, first, last = self.count or self.most, 0, total - 1
         if total / rate - 2 > most * self.fps:
@@ -388,8 +410,8 @@ def sample_video(path: Path | str, policy: FramePolicy) -> Sampled:
     return Sampled(stack(found, indices), indices, have, layout.rate)
 
 
-def sample_frames(path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
-    """k frames of a video by a model's rule, as `sample_video`: (k, H, W, 3) uint8 RGB, upright."""
+def sample_frames(path: Path | str, k: int, rule: str = "both_ends") -> np.ndarray:
+    """k frames of a video by a rule, as `sample_video`: (k, H, W, 3) uint8 RGB, upright."""
     return sample_video(path, FramePolicy(k, rule)).frames
 
 

@@ -36,7 +36,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "frame_indices.json").
 CASES = [
     (rule, int(name.rsplit("_", 1)[1]), int(n), expected)
     for name, by_length in GOLDEN.items()
-    for rule in ["video_llava" if name.startswith("video_llava") else "mplug_owl"]
+    for rule in ["both_ends" if name.startswith("video_llava") else "segment_middles_rounded"]
     for n, expected in by_length.items()
 ]
 
@@ -93,8 +93,49 @@ def test_indices_equal_the_official_ones(rule: str, k: int, n: int, expected: li
     assert uniform_indices(n, k, rule) == expected
 
 
+BY_HAND = [  # n, k, {rule: indices}; in the first case no two agree
+    (8, 4, {"both_ends": [0, 2, 4, 7], "both_ends_rounded": [0, 2, 5, 7], "segment_starts": [0, 2, 4, 6],
+            "segment_middles": [1, 3, 5, 7], "segment_middles_rounded": [0, 2, 4, 5]}),
+    (7, 3, {"both_ends": [0, 3, 6], "both_ends_rounded": [0, 3, 6], "segment_starts": [0, 2, 4],
+            "segment_middles": [1, 3, 5], "segment_middles_rounded": [1, 3, 5]}),
+    (6, 3, {"both_ends": [0, 2, 5], "both_ends_rounded": [0, 2, 5]}),  # 2.5: half to even
+    (8, 3, {"both_ends": [0, 3, 7], "both_ends_rounded": [0, 4, 7]}),  # 3.5
+    (11, 4, {"segment_middles_rounded": [1, 3, 6, 9]}),  # 1 + 0, 2.5, 5, 7.5
+    (2, 4, {"both_ends": [0, 0, 0, 1], "both_ends_rounded": [0, 0, 1, 1], "segment_starts": [0, 0, 1, 1],
+            "segment_middles": [0, 0, 1, 1], "segment_middles_rounded": [0, 0, 0, 1]}),
+    (5, 1, {"both_ends": [0], "both_ends_rounded": [0], "segment_starts": [0],
+            "segment_middles": [2], "segment_middles_rounded": [2]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("n", "k", "expected"), BY_HAND)
+def test_each_rule_gives_the_indices_found_by_hand(n: int, k: int, expected: dict[str, list[int]]) -> None:
+    assert {rule: uniform_indices(n, k, rule) for rule in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "fps", "most", "total", "rate", "expected"),
+    [
+        (0, 1, 4, 30, 10.0, [0, 14, 29]),  # 3 seconds, a frame each
+        (0, 1, 4, 60, 10.0, [0, 19, 39, 59]),  # 6 seconds less two are not over 4
+        (0, 1, 4, 61, 10.0, [10, 23, 37, 51]),  # 6.1 are: without the first and the last second
+        (0, 1, 4, 100, 10.0, [10, 36, 63, 90]),
+        (0, 1, 8, 36, 10.0, [0, 11, 23, 35]),  # 3.6 seconds are rounded to 4 frames
+        (0, 4, 8, 2, 1.0, [0, 1]),  # 8 frames wanted of 2: none twice
+        (0, 1, 8, 48, 0.0, [0, 47]),  # no rate: 24 a second
+        (3, 1, 64, 50, 10.0, [0, 24, 49]),  # a number asked for stands for `most`
+        (3, 1, 64, 60, 10.0, [10, 30, 50]),
+        (4, 1, 64, 2, 1.0, [0, 0, 0, 1]),  # and is kept
+    ],
+)
+def test_long_videos_lose_their_first_and_last_second_by_the_trimmed_rule(
+    count: int, fps: float, most: int, total: int, rate: float, expected: list[int]
+) -> None:
+    assert FramePolicy(count, "both_ends_trimmed", fps=fps, most=most).indices(total, rate) == expected
+
+
 def test_an_unknown_rule_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'middle'; known: video_llava, mplug_owl"):
+    with pytest.raises(ValueError, match="'middle'; known: both_ends, both_ends_rounded"):
         uniform_indices(8, 4, "middle")
 
 
@@ -139,16 +180,16 @@ def test_every_format_gives_the_frames_asked_for(
 def test_indices_count_frames_not_seconds(tmp_path: Path) -> None:
     times = np.cumsum(np.random.default_rng(1).integers(1, 40, 40)).tolist()
     path = encode(tmp_path / "vfr.mp4", numbered(40), "libx264", times=times, options={"g": "8"})
-    assert numbers(sample_frames(path, 12, "mplug_owl")) == uniform_indices(40, 12, "mplug_owl")
+    assert numbers(sample_frames(path, 12, "segment_middles")) == uniform_indices(40, 12, "segment_middles")
 
 
 def test_a_policy_with_a_size_decodes_straight_to_it_without_keeping_the_shape(tmp_path: Path) -> None:
     path = encode(tmp_path / "wide.mp4", numbered(40, 64, 96), "libx264", options={"g": "8"})
-    policy = FramePolicy(6, "mplug_owl", (32, 32))
+    policy = FramePolicy(6, "segment_middles_rounded", (32, 32))
     found = sample_video(path, policy)
-    assert found.frames.shape == (6, 32, 32, 3) and found.indices == uniform_indices(40, 6, "mplug_owl")
+    assert found.frames.shape == (6, 32, 32, 3) and found.indices == uniform_indices(40, 6, "segment_middles_rounded")
     assert (found.total, found.rate) == (40, 25.0)
-    whole = sample_frames(path, 6, "mplug_owl").astype(float)
+    whole = sample_frames(path, 6, "segment_middles_rounded").astype(float)
     squeezed = whole.reshape(6, 32, 2, 32, 3, 3).mean((2, 4))
     assert np.abs(found.frames - squeezed).mean() < 6
     with Decoder() as decoder:
@@ -159,7 +200,7 @@ def test_frames_by_the_second_follow_the_videos_own_clock_within_their_bounds(tm
     path = tmp_path / "clip.mp4"
     write_video(path, numbered(40), 8)  # 5 seconds
     for fps, least, most, step, want in ((1, 1, 768, 1, 5), (2, 4, 8, 2, 8), (1, 1, 768, 2, 4), (0.1, 2, 9, 2, 2)):
-        found = sample_video(path, FramePolicy(0, "video_llava", None, fps, least, most, step))
+        found = sample_video(path, FramePolicy(0, "both_ends", None, fps, least, most, step))
         assert len(found.indices) == want and numbers(found.frames) == found.indices
 
 
@@ -506,7 +547,7 @@ def test_the_childs_errors_and_warnings_arrive(tmp_path: Path) -> None:
             with pytest.raises(VideoError) as own:
                 sample_frames(path, 4)
             assert str(caught.value) == str(own.value)
-        with pytest.raises(ValueError, match="known: video_llava"):
+        with pytest.raises(ValueError, match="known: both_ends"):
             decoder.sample(cut, 4, "middle")
         with pytest.warns(UserWarning, match="60 frames claimed"):
             decoder.sample(cut, 4)

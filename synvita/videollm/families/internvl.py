@@ -30,7 +30,7 @@ class InternVL:
             folder, size={"height": 384, "width": 384}, resample=3, image_mean=CLIP_MEAN, image_std=CLIP_STD
         )
         self.size = self.settings.square() if self.settings.size else None
-        self.policy = FramePolicy(frames or self.settings.extra.get("num_frames", FRAMES), "internvl")
+        self.policy = FramePolicy(frames or self.settings.extra.get("num_frames", FRAMES), "segment_middles")
 
     def template(self, stored: str) -> str:
         return stored.replace("<video>", END)

@@ -60,7 +60,7 @@ class MplugOwlVideo(nn.Module):
             self.questioner = questioner
         self.placeholder = -2
         # Decoded straight to the tower's square, as the authors do: the shape of the picture is not kept.
-        self.policy = FramePolicy(how.frames or FRAMES, "mplug_owl", (preprocess.size, preprocess.size))
+        self.policy = FramePolicy(how.frames or FRAMES, "segment_middles_rounded", (preprocess.size, preprocess.size))
         self.revision, self.visual_key = "", ""
 
     @classmethod

@@ -58,7 +58,7 @@ class SmolVLM:
         most = sampling.get("max_frames") or stored.get("num_frames") or FRAMES
         in_words(max(frames, most))  # refuses a number that cannot be told
         fps = sampling.get("fps") or stored.get("fps") or FPS
-        self.policy = FramePolicy(frames, "smolvlm", fps=fps, most=most)
+        self.policy = FramePolicy(frames, "both_ends_trimmed", fps=fps, most=most)
 
     def template(self, stored: str) -> str:
         """The official processor's template for videos: it takes this one, whatever the checkpoint stores."""

@@ -53,7 +53,7 @@ class VideoLlava(nn.Module):
         if questioner is not None:
             self.questioner = questioner
         self.layer, self.frames, self.temporal_attention = parts.layer, parts.frames, parts.tower.time
-        self.policy = FramePolicy(parts.frames, "video_llava")
+        self.policy = FramePolicy(parts.frames, "both_ends")
         self.placeholder: int = questioner.placeholder if questioner is not None else PLACEHOLDER
         self.visual_key = digest([parts.revision, str(how.dtype), self.policy, "video_llava", preprocess])
         for vision in (self.tower, self.projector):

@@ -10,7 +10,8 @@ from synvita.cli import main
 from synvita.core.artefacts import read_clips
 from synvita.core.records import ClipWeight
 from synvita.core.store import read_records
-from synvita.core.video import read_frames, write_video
+from synvita.core.video import read_frames
+from synvita.core.write_video import write_video
 
 OWN = '''
 import numpy as np

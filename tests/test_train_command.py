@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from synvita.cli import main
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 
 TABLE = Path(__file__).parent / "data" / "mplug_owl_tiny" / "objective_nle_order.csv"
 HERE = ["--train.device", "cpu", "--train.dtype", "float32", "--train.warmup", "1", "--train.epochs", "2"]

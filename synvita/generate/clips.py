@@ -14,7 +14,7 @@ from synvita.core.provenance import seed_of
 from synvita.core.records import Clip, Triplet, clip_id, require_whole
 from synvita.core.stage import Resources, SetAside
 from synvita.core.store import read_records
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 
 GENERATORS = {"world_simulator": "synvita.generate.world_simulator:WorldSimulator"}
 

@@ -19,7 +19,7 @@ from synvita.core.run_folder import again
 from synvita.core.set_aside import read_set_aside
 from synvita.core.stage import Resources, SetAside
 from synvita.core.store import read_records, write_records
-from synvita.core.video import VideoError
+from synvita.core.video_file import VideoError
 from synvita.weigh.weights import criterion
 
 SCORERS = {

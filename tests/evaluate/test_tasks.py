@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.records import Triplet
 from synvita.core.store import parse_lines, write_records
-from synvita.core.video import FramePolicy, write_video
+from synvita.core.write_video import write_video
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.tasks import batch_count, evaluate_arm, tasks, unseen_words
 from synvita.videollm.models import load_model

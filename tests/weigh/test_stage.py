@@ -12,7 +12,7 @@ from synvita.core.artefacts import read_scores
 from synvita.core.records import Clip, ClipWeight, Triplet
 from synvita.core.set_aside import read_set_aside
 from synvita.core.store import read_records, write_records
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 from synvita.weigh.stage import WeighConfig, weigh
 
 OWN = '''

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.pixels import Preprocess
 from synvita.core.provenance import digest
 from synvita.core.reading import read_json
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.checkpoints import find_checkpoint, quiet, revision_of
 from synvita.videollm.claims import check_claims
 from synvita.videollm.families.authors_prompts import SentencePiece, mplug_owl_questioner

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.question import Questioner
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.families.pixels import CLIP_MEAN, CLIP_STD
 from synvita.videollm.families.qwen_pixels import QwenPixels
 from synvita.videollm.protocol import Features, Media

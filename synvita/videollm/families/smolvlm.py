@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from transformers.models.smolvlm import processing_smolvlm as official
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.question import Questioner
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.families.pixels import VideoSettings, channels_first
 from synvita.videollm.protocol import Features, Media
 

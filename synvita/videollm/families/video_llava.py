@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.pixels import Preprocess
 from synvita.core.provenance import digest
 from synvita.core.question import Questioner
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.checkpoints import find_checkpoint, quiet
 from synvita.videollm.families.authors_prompts import SentencePiece, video_llava_questioner
 from synvita.videollm.families.video_llava_layouts import Parts, read_parts

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from synvita.core.pixels import Preprocess
-from synvita.videollm.authors_prompts import mplug_owl_questioner, video_llava_questioner
-from synvita.videollm.languagebind import VideoTower
-from synvita.videollm.mplug_owl import Eyes, MplugOwlVideo
+from synvita.videollm.families.authors_prompts import mplug_owl_questioner, video_llava_questioner
+from synvita.videollm.families.languagebind import VideoTower
+from synvita.videollm.families.mplug_owl import Eyes, MplugOwlVideo
+from synvita.videollm.families.video_llava import VideoLlava
+from synvita.videollm.families.video_llava_layouts import Parts
 from synvita.videollm.protocol import Loading
 from synvita.videollm.tree_attention import use_tree_attention
-from synvita.videollm.video_llava import VideoLlava
-from synvita.videollm.video_llava_layouts import Parts
 
 WORDS = ["a", "man", "dog", "two", "red", "walks", "runs", "over", "the", "then", "before", "while", "his", "ball"]
 

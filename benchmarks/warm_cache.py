@@ -21,7 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import shapes
 
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 from synvita.videollm.scoring import score_captions
 from synvita.videollm.visual import VisualStore
 

@@ -60,9 +60,17 @@ def test_every_part_of_the_package_is_in_the_table():
     assert parts == set(ALLOWED)
 
 
-def test_only_core_video_uses_the_decoder():
+def test_the_engine_of_video_llms_imports_no_family():
+    names = {"mplug_owl.py", "video_llava.py"}  # old import paths of two families
+    for path in sorted((ROOT / "videollm").glob("*.py")):
+        family = re.search(r"^\s*(import|from) synvita\.videollm\.families\b", path.read_text(), re.M)
+        assert bool(family) == (path.name in names), path
+
+
+def test_only_four_modules_of_core_use_the_decoder():
     users = [p for p in ROOT.rglob("*.py") if re.search(r"^\s*(import|from) av\b", p.read_text(), re.M)]
-    assert {p.relative_to(ROOT).as_posix() for p in users} == {"core/video.py", "core/decoder.py"}  # a file, its child
+    files = {"video_file.py", "video.py", "write_video.py", "decoder.py"}
+    assert {p.relative_to(ROOT).as_posix() for p in users} == {f"core/{name}" for name in files}
 
 
 def test_importing_the_package_and_its_cli_takes_under_a_second_and_no_torch():

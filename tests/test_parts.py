@@ -8,7 +8,8 @@ from run_files import MINI
 
 from synvita.core.backends import PLACE, Part
 from synvita.core.records import Misalignment, Triplet
-from synvita.core.video import sample_video, write_video
+from synvita.core.video import sample_video
+from synvita.core.write_video import write_video
 from synvita.generate.clips import MakeClips
 from synvita.generate.generator import GENERATORS, ask, load_generator
 from synvita.weigh.scorer import FRAMES, SCORERS, checked, described, load_scorer

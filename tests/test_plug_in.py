@@ -9,7 +9,8 @@ from small import SMALL
 
 from synvita.cli import main
 from synvita.core.artefacts import read_clips
-from synvita.core.video import read_frames, write_video
+from synvita.core.video import read_frames
+from synvita.core.write_video import write_video
 
 OWN = '''
 import numpy as np
@@ -30,7 +31,7 @@ class Length:
         assert video.frames.dtype == np.uint8 and video.frames.shape == (4, 16, 16, 3)
         return [len(caption.split()) / 100 for caption in captions]
 
-from synvita.videollm.video_llava import VideoLlava
+from synvita.videollm.families.video_llava import VideoLlava
 
 class Model(VideoLlava):
     """The miniature's model with Yes and No exchanged."""

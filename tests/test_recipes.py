@@ -10,7 +10,7 @@ from synvita.cli import main
 from synvita.core.records import Triplet
 from synvita.recipes import RECIPES
 from synvita.train.examples import group, items_of
-from synvita.train.loop import plan
+from synvita.train.schedule import plan
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 LINEAR = [*ATTENTION, "gate_proj", "up_proj", "down_proj"]

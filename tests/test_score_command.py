@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from synvita.cli import main
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 
 
 @pytest.fixture

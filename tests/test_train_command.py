@@ -8,7 +8,7 @@ import pytest
 from small import HOME
 
 from synvita.cli import main
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 
 TABLE = Path(__file__).parent / "data" / "mplug_owl_tiny" / "objective_nle_order.csv"
 HERE = ["--train.device", "cpu", "--train.dtype", "float32", "--train.warmup", "1", "--train.epochs", "2"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 
 DATA = Path(__file__).parent / "data"
 SENTENCES = [

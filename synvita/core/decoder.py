@@ -19,8 +19,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from synvita.core.frame_rules import FramePolicy, uniform_indices
 from synvita.core.process import watch_parent
-from synvita.core.video import FramePolicy, Sampled, VideoError, sample_video, uniform_indices
+from synvita.core.video import Sampled, sample_video
+from synvita.core.video_file import VideoError
 
 START_TIMEOUT_S = 120.0  # a child imports numpy and PyAV: 0.2 s warm, many on a cold network disk; no video's fault
 
@@ -61,7 +63,7 @@ class Decoder:
             raise VideoError(header["error"])
         return Sampled(frames, header["indices"], header["total"], header["rate"])
 
-    def sample(self, path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
+    def sample(self, path: Path | str, k: int, rule: str = "both_ends") -> np.ndarray:
         """k frames: (k, H, W, 3) uint8 RGB."""
         uniform_indices(1, k, rule)
         return self.video(path, FramePolicy(k, rule)).frames

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from synvita.core.reading import read_json
 from synvita.core.records import as_list
-from synvita.core.video import VideoError
+from synvita.core.video_file import VideoError
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -1,107 +1,25 @@
-"""Video file <-> uint8 (T, H, W, 3) RGB; which frames of a video a model sees.
+"""Video file -> uint8 (T, H, W, 3) RGB: the frames asked for, from as few decoded ones as the file allows.
 
-The only module that knows the decoder (PyAV, imported where it is used). A frame's index is its rank in presentation
-order: it counts frames, never seconds, so a variable frame rate changes nothing.
+The decoder is PyAV, imported where it is used: here, in `video_file` and in `write_video`. A frame's index is its rank
+in presentation order: it counts frames, never seconds, so a variable frame rate changes nothing.
 """
 
 from __future__ import annotations
 
 import bisect
 import contextlib
-import math
-import os
-import stat
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-RULES = ("video_llava", "mplug_owl", "qwen2_vl", "qwen3_vl", "internvl", "smolvlm")
-MAX_SIDE, MAX_PIXELS = 16384, 64_000_000  # a small file may claim any size: checked before a frame is allocated
+from synvita.core.frame_rules import FramePolicy, uniform_indices
+from synvita.core.video_file import Layout, VideoError, check_size, open_video, packets, scan
+
 MAX_BYTES = 2_000_000_000  # all frames of one request, 3 bytes a pixel; the decoder holds them twice for a moment
-
-
-class VideoError(ValueError):
-    """A file that gives no frames; the message is `path: what is wrong; the way out`."""
-
-
-def uniform_indices(n: int, k: int, rule: str = "video_llava") -> list[int]:
-    """k frame indices of n, spread as each video LLM was trained to see them (repeats where n < k).
-
-    The rules differ by a frame here and there, which is enough to shift scores from the published ones:
-    `video_llava` has both ends, truncated; `mplug_owl` has the middles of segments, rounded half to even;
-    `qwen2_vl` has the starts of k equal parts, `internvl` their middles; `qwen3_vl` has both ends, rounded half to
-    even; `smolvlm` is `video_llava` between ends of its own (`FramePolicy.smolvlm`).
-
-    Raises:
-        ValueError: unknown rule, n < 1 or k < 1.
-    """
-    if rule not in RULES:
-        raise ValueError(f"rule: unknown frame rule {rule!r}; known: {', '.join(RULES)}")
-    if n < 1 or k < 1:
-        raise ValueError(f"n, k: need at least one frame to take from and one to take, got n={n}, k={k}")
-    if rule in ("video_llava", "smolvlm"):
-        return [int(i) for i in np.linspace(0, n - 1, k, dtype=int)]
-    if rule == "qwen2_vl":
-        return [i * n // k for i in range(k)]
-    if rule == "internvl":
-        return [(2 * i + 1) * n // (2 * k) for i in range(k)]
-    if rule == "qwen3_vl":
-        return [int(i) for i in np.linspace(0, n - 1, k).round()]
-    step = (n - 1) / k
-    return [int(step / 2) + int(i) for i in np.round(step * np.arange(k))]
-
-
-@dataclass(frozen=True)
-class FramePolicy:
-    """Which frames of a video a model sees.
-
-    `count`: how many; 0 = as many as `fps` (frames per second of the video's own clock) gives, between `least` and
-    `most`, in steps of `step`. `rule`: where they lie (`uniform_indices`). `size`: (height, width) in pixels that
-    frames are decoded to, shape not kept; None = as they are.
-    """
-
-    count: int = 8
-    rule: str = "video_llava"
-    size: tuple[int, int] | None = None
-    fps: float = 0.0
-    least: int = 1
-    most: int = 768
-    step: int = 1
-
-    def __post_init__(self) -> None:
-        for name, low in (("count", 0), ("least", 1), ("most", 1), ("step", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ValueError(f"frames: {name} is {value!r}, not a whole number from {low} on")
-        if not 0 <= self.fps < math.inf or (not self.count and not self.fps):  # NaN, too
-            raise ValueError(
-                f"frames: fps is {self.fps} with count {self.count}; give a number of frames, or per second"
-            )
-
-    def indices(self, total: int, rate: float) -> list[int]:
-        """Of a video with `total` frames at `rate` frames per second."""
-        if self.rule == "smolvlm":
-            return self.smolvlm(total, rate or 24.0)
-        count = self.count
-        if not count:
-            count = int(total / (rate or 24.0) * self.fps)
-            count = min(max(count, self.least), self.most, max(total, self.least))
-            count = max(self.step, count // self.step * self.step)
-        return uniform_indices(total, count, self.rule)
-
-    def smolvlm(self, total: int, rate: float) -> list[int]:
-        """`fps` rounded, at most `most`, none twice; or `count`. A long video loses its first and last second."""
-        most, first, last = self.count or self.most, 0, total - 1
-        if total / rate - 2 > most * self.fps:
-            begin, end = int(rate), min(int(total - rate), last)
-            first, last = (begin, end) if begin < end else (first, last)
-        count = self.count or min(max(round(self.fps * (total / rate)), 1), most)
-        found = [int(i) for i in np.linspace(first, last, count, dtype=int)]
-        return found if self.count else sorted(set(found))
 
 
 @dataclass(frozen=True)
@@ -114,45 +32,6 @@ class Sampled:
     rate: float
 
 
-# ---- opening
-
-
-@contextlib.contextmanager
-def open_video(path: Path | str) -> Iterator[tuple[Any, Any]]:
-    """(container, its first real video stream), after every check that needs no decoding."""
-    import av
-
-    try:
-        info = os.stat(path)  # noqa: PTH116 - `path` may be a str whose spelling the message must keep
-    except OSError as error:
-        raise VideoError(f"{path}: {error.strerror}; check the path and its permissions") from None
-    if stat.S_ISDIR(info.st_mode):
-        raise VideoError(f"{path}: is a folder; give a video file")
-    if stat.S_ISREG(info.st_mode) and info.st_size == 0:
-        raise VideoError(f"{path}: zero bytes; fetch or generate it again")
-    try:  # `file:` and the whitelist: no name or playlist of a manifest reaches the network
-        container = av.open(
-            f"file:{os.fspath(path)}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
-    except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise VideoError(f"{path}: not a readable video ({reason}); fetch it again or re-encode it") from None
-    with container:
-        streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-        if not streams:
-            raise VideoError(f"{path}: no video stream (audio only?); give a file with pictures")
-        stream = streams[0]
-        check_size(path, stream.codec_context.width, stream.codec_context.height)
-        stream.codec_context.thread_count = 1  # clips are decoded side by side; and frame threads drop frames on errors
-        yield container, stream
-
-
-def check_size(path: Path | str, width: int, height: int) -> None:
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        limit = f"{MAX_SIDE} pixels a side, {MAX_PIXELS // 1_000_000} megapixels"
-        raise VideoError(f"{path}: frames of {width}x{height} are over the limit ({limit}); scale it down first")
-
-
 def check_total(path: Path | str, number: int, height: int, width: int) -> None:
     """Refuse a request whose frames, stacked, are over `MAX_BYTES`; repeated ones count, since stacking copies them."""
     total = number * height * width * 3
@@ -162,53 +41,6 @@ def check_total(path: Path | str, number: int, height: int, width: int) -> None:
             f"{path}: {number} frames of {width}x{height} are {total / 1e9:.1f} GB, the limit is {limit}; "
             "scale the video down or ask for fewer frames"
         )
-
-
-@dataclass
-class Layout:
-    """What the packets say without decoding: when frames are shown and where decoding can start."""
-
-    times: list[int] = field(default_factory=list)  # presentation times of the frames, ascending
-    keys: list[int] = field(default_factory=list)  # presentation times of the key frames, ascending
-    count: int = 0  # frames with packets that are shown
-    claimed: int = 0  # frames that the header promises; more than `count` if the file is cut
-    timed: bool = True  # every packet has a time and no two the same: a frame is found by its time
-    rate: float = 0.0  # average frames per second, 0 if the file does not say
-    header: tuple[int, int] = (0, 0)  # (height, width) that the header promises, 0 if it does not say
-    size: tuple[int, int] | None = None  # (height, width) to decode to
-
-
-def read_layout(container: Any, stream: Any) -> Layout:
-    """Count frames by reading packets only: about 100 times cheaper than decoding them."""
-    sides = (stream.codec_context.height, stream.codec_context.width)
-    layout, read = Layout(rate=float(stream.average_rate or 0), header=sides), 0
-    for packet in packets(container, stream):
-        read += 1
-        layout.timed &= packet.pts is not None
-        if packet.is_keyframe and packet.pts is not None:
-            layout.keys.append(packet.pts)
-        if packet.is_discard:  # cut off by an edit list: decoded for its successors, never shown
-            continue
-        layout.count += 1
-        if packet.pts is not None:
-            layout.times.append(packet.pts)
-    layout.times.sort()
-    layout.keys.sort()
-    layout.timed &= len(set(layout.times)) == layout.count
-    # MP4's index has what is left after edit lists; `frames` has all samples. Other formats' indices hold key frames.
-    promised = len(stream.index_entries) if "mp4" in container.format.name else stream.frames
-    layout.claimed = layout.count + max(0, promised - read)
-    return layout
-
-
-def packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Packets with data; a broken end of the file ends them as a clean one does."""
-    import av
-
-    with contextlib.suppress(av.FFmpegError):
-        for packet in container.demux(stream):
-            if packet.size:
-                yield packet
 
 
 # ---- decoding
@@ -329,9 +161,7 @@ def fetch(path: Path | str, layout: Layout, indices: Sequence[int]) -> tuple[dic
     return found, None if len(found) == len(wanted) else number
 
 
-def scan(path: Path | str) -> Layout:
-    with open_video(path) as (container, stream):
-        return read_layout(container, stream)
+# ---- reading
 
 
 def stack(found: dict[int, np.ndarray], indices: Sequence[int]) -> np.ndarray:
@@ -388,83 +218,10 @@ def sample_video(path: Path | str, policy: FramePolicy) -> Sampled:
     return Sampled(stack(found, indices), indices, have, layout.rate)
 
 
-def sample_frames(path: Path | str, k: int, rule: str = "video_llava") -> np.ndarray:
-    """k frames of a video by a model's rule, as `sample_video`: (k, H, W, 3) uint8 RGB, upright."""
+def sample_frames(path: Path | str, k: int, rule: str = "both_ends") -> np.ndarray:
+    """k frames of a video by a rule, as `sample_video`: (k, H, W, 3) uint8 RGB, upright."""
     return sample_video(path, FramePolicy(k, rule)).frames
 
 
 def no_frame(path: Path | str) -> VideoError:
     return VideoError(f"{path}: no frame decodes; fetch it again or re-encode it")
-
-
-# ---- writing
-
-
-def write_video(path: Path, frames: np.ndarray, fps: int, upscale: int = 1) -> None:
-    """H.264 that browsers play, the same bytes for the same frames, and the whole file or none of it.
-
-    4:2:0 keeps one colour per 2x2 pixels. `upscale=2` repeats each pixel twice per side, so every pixel of a tiny clip
-    keeps its own colour.
-
-    Args:
-        frames: (T, H, W, 3) uint8 RGB; T >= 1; H and W times `upscale` even.
-        fps: whole frames per second.
-    """
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
-        raise ValueError(f"{path}: frames must be (T, H, W, 3) uint8, T >= 1, got {frames.shape} {frames.dtype}")
-    if fps < 1 or upscale < 1:
-        raise ValueError(f"{path}: fps and upscale must be at least 1, got fps={fps}, upscale={upscale}")
-    if frames.shape[1] * upscale % 2 or frames.shape[2] * upscale % 2:
-        height, width = frames.shape[1:3]
-        raise ValueError(f"{path}: 4:2:0 video needs even sides, got {width}x{height}; set upscale=2 or crop a row")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        encode(part, frames, fps, upscale)
-        with part.open("rb") as done:
-            os.fsync(done.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-# BT.601, limited range: luma 16-235, chroma 16-240 (ITU-R BT.601-7, section 2.5)
-# Times 2**16: float products differ in the last bit with memory alignment, and so would the bytes of the file.
-TO_LUMA = np.array([16829, 33039, 6416], np.int64)
-TO_CHROMA = np.array([[-9714, -19071, 28785], [28785, -24103, -4682]], np.int64)
-
-
-def to_yuv420(pixels: np.ndarray) -> np.ndarray:
-    """RGB (H, W, 3) -> one plane over the other, (H * 3/2, W) uint8, as PyAV takes yuv420p.
-
-    Not by the library's scaler: it shifts chroma by half a pixel and does not round (measured on the miniature's clips
-    with `upscale=2`, before any compression: 1.8 of 255 off on average; this 1.1).
-    """
-    height, width, _ = pixels.shape
-    whole = pixels.astype(np.int64)
-    luma = (whole @ TO_LUMA + (16 << 16) + (1 << 15)) >> 16
-    four = whole.reshape(height // 2, 2, width // 2, 2, 3).sum((1, 3))
-    chroma = ((four @ TO_CHROMA.T + (128 << 18) + (1 << 17)) >> 18).transpose(2, 0, 1)
-    flat = np.concatenate([luma.ravel(), chroma.ravel()])
-    return flat.astype(np.uint8).reshape(height * 3 // 2, width)
-
-
-def encode(part: Path, frames: np.ndarray, fps: int, upscale: int) -> None:
-    import av
-
-    # bitexact: no library version in the file; faststart: the index before the pictures, so that a browser can begin
-    with av.open(f"file:{part}", "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as out:
-        # Without look-ahead, B-frames and weighted prediction: with them 2 % of the clips vary from process to process.
-        options = {"crf": "8", "preset": "veryfast", "x264-params": "rc-lookahead=0:bframes=0:weightp=0"}
-        stream = out.add_stream("libx264", rate=fps, options=options)
-        stream.height, stream.width = (side * upscale for side in frames.shape[1:3])
-        stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1  # slices of several threads change the bytes
-        context = stream.codec_context
-        context.colorspace, context.color_primaries, context.color_trc = 6, 6, 6  # BT.601 (SMPTE 170M)
-        context.color_range = 1  # limited, 16-235: what every player expects
-        for number, pixels in enumerate(frames):
-            planes = to_yuv420(pixels.repeat(upscale, 0).repeat(upscale, 1))
-            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-            frame.pts = number
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))

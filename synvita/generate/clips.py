@@ -15,7 +15,7 @@ from synvita.core.provenance import seed_of
 from synvita.core.records import Clip, Triplet, clip_id, require_whole
 from synvita.core.stage import Resources, SetAside, resources_of
 from synvita.core.store import read_records
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 from synvita.generate.generator import GENERATORS, ask, load_generator
 
 Entries = Mapping[str, Mapping[str, Any]]

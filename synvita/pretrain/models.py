@@ -64,7 +64,7 @@ def tiny_video_llava() -> tuple[Any, Any]:
         vision_feature_select_strategy="full",
         image_seq_length=TOKENS,
         video_seq_length=FRAMES * TOKENS,
-        temporal_attention=False,  # said in the checkpoint, because the class has none (see videollm.video_llava)
+        temporal_attention=False,  # said in the checkpoint, because the class has none (see families.video_llava)
     )
     return VideoLlavaForConditionalGeneration(config), tokenizer
 

@@ -13,7 +13,7 @@ import torch
 
 from synvita.core.alignment import alignment
 from synvita.core.decoder import check_timeout
-from synvita.core.video import VideoError
+from synvita.core.video_file import VideoError
 from synvita.videollm.models import load_model
 from synvita.videollm.protocol import Loading, VideoLLM, dtype_of
 from synvita.videollm.scoring import LONG_CAPTIONS, explain, score_each

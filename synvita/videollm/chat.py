@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from synvita.core.backends import load_backend
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.provenance import digest
 from synvita.core.question import Questioner
 from synvita.core.reading import read_json
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.checkpoints import find_checkpoint, model_type, quiet, revision_of
 from synvita.videollm.claims import check_claims, load_whole, stored_shapes
 from synvita.videollm.protocol import Features, Loading, Media

@@ -14,10 +14,10 @@ from synvita.videollm.tree_attention import use_tree_attention
 
 # config.json's model_type -> who loads it. Official Video-LLaVA folders say "llava", as LLaVA-1.5's do.
 MODELS = {
-    "mplug-owl": "synvita.videollm.mplug_owl:MplugOwlVideo",
-    "video_llava": "synvita.videollm.video_llava:VideoLlava",
-    "llava": "synvita.videollm.video_llava:VideoLlava",
-    "llava_llama": "synvita.videollm.video_llava:VideoLlava",
+    "mplug-owl": "synvita.videollm.families.mplug_owl:MplugOwlVideo",
+    "video_llava": "synvita.videollm.families.video_llava:VideoLlava",
+    "llava": "synvita.videollm.families.video_llava:VideoLlava",
+    "llava_llama": "synvita.videollm.families.video_llava:VideoLlava",
 } | dict.fromkeys(FAMILIES, "synvita.videollm.chat:ChatVideoLLM")
 
 

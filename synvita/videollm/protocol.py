@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.question import Answers, Asked
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Features = dict[str, Tensor]  # what the frozen part makes of one video; it is cached on disk, so tensors only

@@ -11,7 +11,7 @@ from pathlib import Path
 from synvita.core.decoder import Decoder
 from synvita.core.provenance import file_digest
 from synvita.core.store import write_atomic
-from synvita.core.video import VideoError
+from synvita.core.video_file import VideoError
 from synvita.videollm.protocol import Features, Media, VideoLLM
 
 GB = 1e9

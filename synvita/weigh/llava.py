@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from synvita.core.alignment import vqa_score
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.packing import Segment, pack
 from synvita.core.pixels import Preprocess
 from synvita.core.question import Questioner
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.checkpoints import find_checkpoint, model_type, quiet, readable, revision_by_name
 from synvita.videollm.claims import load_whole
 from synvita.videollm.packed import hidden_states

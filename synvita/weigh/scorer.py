@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from synvita.core.backends import Part
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.frame_rules import FramePolicy
+from synvita.core.video import Sampled
 
 SCORERS = {
     "llava": "synvita.weigh.llava:Llava",

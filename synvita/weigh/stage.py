@@ -14,7 +14,7 @@ from synvita.core.links import clip_links
 from synvita.core.records import Clip, ScoredClip, Triplet
 from synvita.core.stage import Resources, SetAside, resources_of
 from synvita.core.store import read_records
-from synvita.core.video import VideoError
+from synvita.core.video_file import VideoError
 from synvita.weigh.scorer import FRAMES, SCORERS, checked, described, load_scorer
 
 Entries = Mapping[str, Mapping[str, Any]]

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from synvita.core.alignment import vqa_score
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.packing import Segment, pack
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.checkpoints import revision_by_name
 from synvita.videollm.models import load_model
 from synvita.videollm.packed import hidden_states

@@ -15,7 +15,7 @@ import numpy as np
 from synvita.core.provenance import digest, seed_of
 from synvita.core.records import Misalignment, Triplet
 from synvita.core.store import write_records
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 from synvita.world.captions import caption_of, leave_out
 from synvita.world.negatives import KINDS_FOR, negative
 from synvita.world.render import FPS, render

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synvita.core.pixels import CLIP_MEAN, CLIP_STD, Preprocess
-from synvita.core.video import VideoError
+from synvita.core.video_file import VideoError
 
 
 def folder_with(folder, **stored):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.records import Triplet
 from synvita.core.store import parse_lines, write_records
-from synvita.core.video import FramePolicy, write_video
+from synvita.core.write_video import write_video
 from synvita.evaluate import ask
 from synvita.evaluate.ask import AskPairs, Base
 from synvita.evaluate.config import EvaluateConfig

@@ -9,7 +9,7 @@ from synvita.core.artefacts import read_clips
 from synvita.core.records import Triplet
 from synvita.core.set_aside import read_set_aside
 from synvita.core.store import parse_lines, write_records
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 from synvita.generate.existing import take_clips
 
 

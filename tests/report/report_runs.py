@@ -11,7 +11,7 @@ from small import HOME, MODEL
 
 from synvita.core.records import Clip, ClipWeight, Misalignment, ScoredClip, Triplet
 from synvita.core.store import write_records
-from synvita.core.video import write_video
+from synvita.core.write_video import write_video
 
 SCRIPT = "<script>alert(1)</script>"
 SCORERS = ["llava", "clip_flant5"]

@@ -11,9 +11,9 @@ from synvita.core.question import Answers
 from synvita.train.examples import Pair
 from synvita.train.objective import objective
 from synvita.train.prepare import Prepared, Question
-from synvita.videollm.mplug_owl import MplugOwlVideo
+from synvita.videollm.families.mplug_owl import MplugOwlVideo
+from synvita.videollm.families.video_llava import VideoLlava
 from synvita.videollm.protocol import Media
-from synvita.videollm.video_llava import VideoLlava
 
 DATA = Path(__file__).parent.parent / "data"
 

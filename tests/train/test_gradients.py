@@ -13,7 +13,7 @@ from synvita.train.prepare import prepare
 from synvita.videollm.lora import ALL_LINEAR, Lora, add_lora
 from synvita.videollm.models import load_model
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "videollm"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "videollm" / "families"))
 
 
 def folder_of(kind, request, tmp_path_factory):

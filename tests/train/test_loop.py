@@ -18,10 +18,10 @@ import torch
 from safetensors.torch import load_file
 from small import HOME
 
-from synvita.train import checkpoint, loop
+from synvita.train import checkpoint, loop, trainer
 from synvita.train.arm_folder import set_aside_by
 from synvita.train.config import Arm, TrainConfig
-from synvita.train.loop import plan, rate_at, train_arm
+from synvita.train.loop import train_arm
 from synvita.videollm.lora import Lora
 
 ARM = Arm("uniform", 1.0)
@@ -43,29 +43,6 @@ def assert_same_bits(a, b):
     assert adapter(a).keys() == adapter(b).keys()
     assert all(torch.equal(adapter(a)[k], adapter(b)[k]) for k in adapter(a))
     assert log(a) == log(b)
-
-
-# ---- order and schedule
-
-
-def test_the_order_depends_on_ids_seed_and_epoch_alone():
-    ids = [f"t{i}" for i in range(50)]
-    backwards = ids[::-1]
-    found = [[ids[i] for i in batch] for batch in plan(ids, 8, 2, 7)]
-    assert found == [[backwards[i] for i in batch] for batch in plan(backwards, 8, 2, 7)]
-    for epoch in (found[:7], found[7:]):
-        assert sorted(name for batch in epoch for name in batch) == sorted(ids)
-    assert found[0] != found[7] and found != [[ids[i] for i in b] for b in plan(ids, 8, 2, 8)]
-
-
-@pytest.mark.parametrize(
-    ("schedule", "middle", "last"), [("cosine", 0.5, 0.0), ("linear", 0.5, 0.0), ("constant", 1.0, 1.0)]
-)
-def test_the_rate_rises_linearly_and_falls_as_the_schedule_says(schedule, middle, last):
-    config = TrainConfig(rate=2.0, warmup=10, schedule=schedule)
-    assert [rate_at(s, 110, config) for s in (0, 4, 9)] == pytest.approx([0.2, 1.0, 2.0])
-    assert rate_at(60, 110, config) == pytest.approx(2.0 * middle)
-    assert rate_at(110, 110, config) == pytest.approx(2.0 * last)
 
 
 # ---- what the numbers do not depend on
@@ -237,7 +214,7 @@ def test_other_settings_or_data_are_refused_with_what_changed(run, monkeypatch):
     def stop(self, step):
         raise SystemExit(1)
 
-    monkeypatch.setattr(loop.Watch, "due", stop)
+    monkeypatch.setattr(trainer.Watch, "due", stop)
     with pytest.raises(SystemExit):
         train_arm(run, "arm", ARM, CONFIG, 0)
     monkeypatch.undo()
@@ -258,13 +235,13 @@ def test_other_settings_or_data_are_refused_with_what_changed(run, monkeypatch):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_with_the_batchs_ids(run, monkeypatch, value):
-    real = loop.objective
+    real = trainer.objective
 
     def broken(*arguments):
         parts = real(*arguments)
         return parts | {"loss": parts["loss"] * value}
 
-    monkeypatch.setattr(loop, "objective", broken)
+    monkeypatch.setattr(trainer, "objective", broken)
     with pytest.raises(FloatingPointError, match=r"on triplets \S+, \S+.*; lower --train\.rate"):
         train_arm(run, "arm", ARM, CONFIG, 0)
 
@@ -272,7 +249,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batchs_ids(run, monkeypatch, v
 def test_short_of_memory_the_passes_are_halved_once_and_the_numbers_stay(run, monkeypatch):
     quiet = replace(CONFIG, epochs=1, lora=Lora(4, 8, 0.0))
     want = train_arm(run, "whole", ARM, quiet, 0)
-    real, sizes = loop.objective, []
+    real, sizes = trainer.objective, []
 
     def tight(model, batch, *rest):
         sizes.append(len(batch))
@@ -280,13 +257,13 @@ def test_short_of_memory_the_passes_are_halved_once_and_the_numbers_stay(run, mo
             raise torch.OutOfMemoryError
         return real(model, batch, *rest)
 
-    monkeypatch.setattr(loop, "objective", tight)
+    monkeypatch.setattr(trainer, "objective", tight)
     with pytest.warns(UserWarning, match="out of memory: from now on 7 examples at a time, not 14"):
         got = train_arm(run, "tight", ARM, quiet, 0)
     assert sizes == [14] + [7] * 6
     for a, b in zip(log(got), log(want), strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
-    monkeypatch.setattr(loop, "objective", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError))
+    monkeypatch.setattr(trainer, "objective", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError))
     with (
         pytest.warns(UserWarning, match="7 examples at a time"),
         pytest.raises(MemoryError, match=r"with 7 examples at a time; lower --train\.micro-batch"),

@@ -13,9 +13,9 @@ from synvita.train.examples import Example, Pair, example_of, items_of
 from synvita.train.objective import Counts, Wanted, answers, count, objective, rows_of
 from synvita.train.prepare import prepare
 from synvita.train.shared_semantics import keep_mask
+from synvita.videollm.families.video_llava import VideoLlava
 from synvita.videollm.lora import Lora, add_lora
 from synvita.videollm.protocol import Media
-from synvita.videollm.video_llava import VideoLlava
 
 
 def triplet(name, caption, negative, clips=(), explanation=""):

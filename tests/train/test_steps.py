@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from synvita.train import loop
+from synvita.train import loop, trainer
 from synvita.train.config import Arm, TrainConfig
-from synvita.train.loop import rate_at, train_arm, warmup_of
+from synvita.train.loop import train_arm
 from synvita.videollm.lora import Lora
 
 ARM = Arm("uniform", 1.0)
@@ -73,7 +73,7 @@ def test_dropout_depends_on_the_seed_and_on_nothing_else(single, gradients, monk
 
 
 def test_validation_asks_without_dropout_and_training_goes_on_with_it(run, monkeypatch):
-    ask, train, answers, dropping = loop.area, loop.objective, [], []
+    ask, train, answers, dropping = trainer.area, trainer.objective, [], []
 
     def area(model, store, examples):
         answers.append([odds(model, store, examples) for _ in range(2)])
@@ -83,8 +83,8 @@ def test_validation_asks_without_dropout_and_training_goes_on_with_it(run, monke
         dropping.append(any(m.training for m in model.language.modules() if isinstance(m, torch.nn.Dropout)))
         return train(model, *rest)
 
-    monkeypatch.setattr(loop, "area", area)
-    monkeypatch.setattr(loop, "objective", objective)
+    monkeypatch.setattr(trainer, "area", area)
+    monkeypatch.setattr(trainer, "objective", objective)
     config = replace(STEPS, epochs=1, batch=14, rate=0.02, held_out=0.3, validate_steps=1, lora=Lora(4, 8, 0.5))
     train_arm(run, "arm", Arm(), config, 0)
     assert len(answers) == len(dropping) >= 2
@@ -158,19 +158,6 @@ def test_the_real_part_weighs_half_beside_one_clip_under_global_and_all_under_se
 
 
 # ---- warm-up
-
-
-@pytest.mark.parametrize(
-    ("set_to", "steps", "want"),
-    [(20, 500, 20), (20, 21, 20), (20, 20, 2), (20, 11, 2), (20, 1, 1), (1, 1, 1), (0, 5, 0)],
-)
-def test_warm_up_is_a_tenth_of_a_training_that_is_not_longer_than_it(set_to, steps, want):
-    config = TrainConfig(warmup=set_to, rate=3.0, schedule="constant")
-    assert warmup_of(steps, config) == want
-    assert [rate_at(s, steps, config) for s in range(want)] == pytest.approx(
-        [3.0 * (s + 1) / want for s in range(want)]
-    )
-    assert rate_at(want, steps, config) == 3.0
 
 
 def test_a_training_of_one_step_learns_at_the_full_rate_and_says_so_once(single):

@@ -300,7 +300,7 @@ def test_too_little_memory_says_so_with_the_folder(copy_of, monkeypatch):
         raise MemoryError
 
     folder = copy_of("mini-video-llava")
-    monkeypatch.setattr("synvita.videollm.video_llava.read_parts", starve)
+    monkeypatch.setattr("synvita.videollm.families.video_llava.read_parts", starve)
     with pytest.raises(MemoryError, match=rf"--model: {folder}: not enough memory to load it; take a smaller model"):
         load_model(folder)
 

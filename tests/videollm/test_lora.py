@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from synvita.videollm.families.mplug_owl import MplugOwlVideo
 from synvita.videollm.lora import ALL_LINEAR, Lora, add_lora, load_lora, read_lora, save_lora
 from synvita.videollm.models import load_model
-from synvita.videollm.mplug_owl import MplugOwlVideo
 from synvita.videollm.protocol import Loading
 
 GOLDEN = Path(__file__).parent.parent / "data" / "mplug_owl_tiny"

@@ -13,7 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from synvita.core.video import FramePolicy, VideoError, write_video
+from synvita.core.frame_rules import FramePolicy
+from synvita.core.video_file import VideoError
+from synvita.core.write_video import write_video
 from synvita.videollm.protocol import Media
 from synvita.videollm.visual import VisualStore
 

@@ -9,10 +9,11 @@ import pytest
 from run_files import score, weight_rows, write_clips
 
 from synvita.core.artefacts import read_scores
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.records import Clip, Triplet
 from synvita.core.set_aside import read_set_aside
 from synvita.core.store import write_records
-from synvita.core.video import FramePolicy, write_video
+from synvita.core.write_video import write_video
 from synvita.weigh.config import WeighConfig
 from synvita.weigh.stage import scorer_part
 from synvita.weigh.weigh import weigh

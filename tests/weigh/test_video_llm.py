@@ -11,7 +11,8 @@ from run_files import score, weight_rows
 from synvita.core.artefacts import read_scores, read_weights
 from synvita.core.records import Triplet
 from synvita.core.store import read_records
-from synvita.core.video import sample_video, write_video
+from synvita.core.video import sample_video
+from synvita.core.write_video import write_video
 from synvita.evaluate.results import beside_ensemble, score_differences, weight_quality
 from synvita.train.config import Arm
 from synvita.train.examples import weights_for

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.question import Questioner
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.families.pixels import CLIP_MEAN, CLIP_STD, VideoSettings, channels_first
 from synvita.videollm.protocol import Features, Media
 
@@ -30,7 +31,7 @@ class InternVL:
             folder, size={"height": 384, "width": 384}, resample=3, image_mean=CLIP_MEAN, image_std=CLIP_STD
         )
         self.size = self.settings.square() if self.settings.size else None
-        self.policy = FramePolicy(frames or self.settings.extra.get("num_frames", FRAMES), "internvl")
+        self.policy = FramePolicy(frames or self.settings.extra.get("num_frames", FRAMES), "segment_middles")
 
     def template(self, stored: str) -> str:
         return stored.replace("<video>", END)

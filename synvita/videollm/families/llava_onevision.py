@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.question import Questioner
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.families.pixels import CLIP_MEAN, CLIP_STD, VideoSettings, channels_first
 from synvita.videollm.protocol import Features, Media
 

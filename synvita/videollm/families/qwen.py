@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.question import Questioner
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.families.pixels import CLIP_MEAN, CLIP_STD
 from synvita.videollm.families.qwen_pixels import QwenPixels
 from synvita.videollm.protocol import Features, Media
@@ -113,7 +114,7 @@ class Qwen25VL:
     def __init__(self, folder: Path, frames: int = 0):
         refuse_windows(folder)
         self.preprocess = QwenPixels.from_folder(folder, whole=False, **BOTH, **QWEN25)
-        self.policy = frame_policy(self.preprocess, frames, "qwen2_vl", step=self.preprocess.pair)
+        self.policy = frame_policy(self.preprocess, frames, "segment_starts", step=self.preprocess.pair)
 
     def pixels(self, video: Sampled) -> dict[str, Tensor]:
         """`pixel_values_videos`, `video_grid_thw` and `second_per_grid_ts` (1,): seconds from pair to pair."""
@@ -146,7 +147,7 @@ class Qwen3VL:
     def __init__(self, folder: Path, frames: int = 0):
         refuse_windows(folder)
         self.preprocess = QwenPixels.from_folder(folder, whole=True, **BOTH, **QWEN3)
-        self.policy = frame_policy(self.preprocess, frames, "qwen3_vl", step=1)
+        self.policy = frame_policy(self.preprocess, frames, "both_ends_rounded", step=1)
 
     def pixels(self, video: Sampled) -> dict[str, Tensor]:
         """`pixel_values_videos`, `video_grid_thw` and `timestamps` (T,) fp64: the middle of each pair, in seconds."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synvita.core.video import VideoError
+from synvita.core.video_file import VideoError
 from synvita.videollm.families.pixels import VideoSettings, channels_first
 
 BICUBIC = 3  # Pillow's number

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from transformers.models.smolvlm import processing_smolvlm as official
 
+from synvita.core.frame_rules import FramePolicy
 from synvita.core.question import Questioner
-from synvita.core.video import FramePolicy, Sampled
+from synvita.core.video import Sampled
 from synvita.videollm.families.pixels import VideoSettings, channels_first
 from synvita.videollm.protocol import Features, Media
 
@@ -58,7 +59,7 @@ class SmolVLM:
         most = sampling.get("max_frames") or stored.get("num_frames") or FRAMES
         in_words(max(frames, most))  # refuses a number that cannot be told
         fps = sampling.get("fps") or stored.get("fps") or FPS
-        self.policy = FramePolicy(frames, "smolvlm", fps=fps, most=most)
+        self.policy = FramePolicy(frames, "both_ends_trimmed", fps=fps, most=most)
 
     def template(self, stored: str) -> str:
         """The official processor's template for videos: it takes this one, whatever the checkpoint stores."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from synvita.core.reading import read_json
 from synvita.videollm.claims import check_claims
-from synvita.videollm.mplug_vision import quick_gelu
+from synvita.videollm.families.mplug_vision import quick_gelu
 from synvita.videollm.weights import fit, read_weights
 
 PREFIXES = ("model.video_tower.video_tower.", "vision_model.")  # in Video-LLaVA's and in LanguageBind's own files

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from synvita.videollm.mplug_owl import MplugOwlVideo
+from synvita.videollm.families.mplug_owl import MplugOwlVideo
 
-GOLDEN = Path(__file__).parent.parent / "data" / "mplug_owl_tiny"
+GOLDEN = Path(__file__).parents[2] / "data" / "mplug_owl_tiny"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from synvita.core.video import FramePolicy, Sampled, VideoError, sample_video, uniform_indices, write_video
+from synvita.core.frame_rules import FramePolicy, uniform_indices
+from synvita.core.video import Sampled, sample_video
+from synvita.core.video_file import VideoError
+from synvita.core.write_video import write_video
 from synvita.videollm.chat import ChatVideoLLM
 from synvita.videollm.families.qwen import Qwen3VL, Qwen25VL, rope_positions
 from synvita.videollm.families.qwen_pixels import fitting_size

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from synvita.videollm.languagebind import VideoTower, tower_from_official
+from synvita.videollm.families.languagebind import VideoTower, tower_from_official
 
-GOLDEN = Path(__file__).parent.parent / "data" / "languagebind_video_tiny"
+GOLDEN = Path(__file__).parents[2] / "data" / "languagebind_video_tiny"
 PREFIX = "model.video_tower.video_tower."
 
 

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from synvita.core.pixels import Preprocess
+from synvita.videollm.families.video_llava import VideoLlava
 from synvita.videollm.protocol import Loading
-from synvita.videollm.video_llava import VideoLlava
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 GOLDEN = DATA / "video_llava_tiny"
 
 
@@ -61,7 +61,7 @@ def test_logits_of_full_and_masked_sequences_are_the_recorded_ones(golden, recor
 
 
 def test_the_expanded_mask_is_the_recorded_one(golden, recorded, monkeypatch):
-    from synvita.videollm import video_llava
+    from synvita.videollm.families import video_llava
 
     seen = {}
     monkeypatch.setattr(video_llava, "plain_logits", lambda model, ids, keys, visual: seen.update(ids=ids, keys=keys))

@@ -19,7 +19,7 @@ from synvita.core.provenance import digest
 from synvita.core.reading import read_json
 from synvita.videollm.checkpoints import find_checkpoint, readable, revision_of
 from synvita.videollm.claims import check_claims
-from synvita.videollm.languagebind import VideoTower, load_tower
+from synvita.videollm.families.languagebind import VideoTower, load_tower
 from synvita.videollm.protocol import Loading
 from synvita.videollm.weights import UNUSED, fit, load_llama, part, read_file, read_weights
 

@@ -9,7 +9,9 @@ import torch
 from tiny_chat_models import PROMPT, SAVE
 
 from synvita.core.decoder import Decoder
-from synvita.core.video import FramePolicy, Sampled, sample_video, write_video
+from synvita.core.frame_rules import FramePolicy
+from synvita.core.video import Sampled, sample_video
+from synvita.core.write_video import write_video
 from synvita.videollm.chat import ChatVideoLLM
 from synvita.videollm.families.pixels import VideoSettings
 from synvita.videollm.protocol import Loading

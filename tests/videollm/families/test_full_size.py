@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from synvita.videollm.languagebind import VideoTower
+from synvita.videollm.families.languagebind import VideoTower
+from synvita.videollm.families.mplug_owl import Eyes
 from synvita.videollm.lora import ALL_LINEAR, Lora, add_lora
-from synvita.videollm.mplug_owl import Eyes
 
 LANGUAGEBIND = {
     "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,

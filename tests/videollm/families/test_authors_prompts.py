@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from synvita.videollm.authors_prompts import (
+from synvita.videollm.families.authors_prompts import (
     IMAGE,
     MPLUG_OWL_MARKS,
     PieceQuestioner,
@@ -18,7 +18,7 @@ from synvita.videollm.authors_prompts import (
     video_llava_tokens,
 )
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 MPLUG_OWL = json.loads((DATA / "mplug_owl_prompts.json").read_text())
 VIDEO_LLAVA = json.loads((DATA / "video_llava_inference_prompts.json").read_text())
 HUMAN, AI = [29871, 13, 29950, 7889, 29901, 29871], [319, 29902, 29901, 29871]  # FACTS: "\nHuman: " and "AI: "

@@ -81,6 +81,9 @@ def default_weights(run: Path) -> Default | None:
     if not path.exists():
         return None
     told = read_json(path, ["scorers", "criteria"])
+    for key in ("scorers", "criteria"):
+        if not isinstance(told[key], list) or not told[key] or not all(isinstance(v, str) for v in told[key]):
+            raise ValueError(f"{path}: {key}: expected a list of names; once more: {again('weigh', run)}")
     return Default(tuple(told["scorers"]), tuple(told["criteria"]))
 
 

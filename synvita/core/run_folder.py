@@ -31,6 +31,8 @@ MADE = {
     "evaluate": (),
 }
 
+OLD = ("clips.jsonl", "scores.jsonl", "weights.jsonl", "adapters", "pairs")  # of versions before stamps
+
 
 def claim_run(
     run: Path, config: dict[str, Any], complete: Callable[[dict[str, Any]], dict[str, Any]] = lambda stored: stored
@@ -53,6 +55,10 @@ def claim_run(
             raise ValueError(f"--run: {run} holds {sorted(others)[0]!r} but no config.yaml; give a new or empty folder")
         write_atomic(path, text)
         return
+    old = next((name for name in OLD if (run / name).exists()), None)
+    if old is not None:
+        way_out = "begin a new folder (triplets and clips can be imported again)"
+        raise ValueError(f"--run: {run} was made by an earlier version (it holds {old} at its top); {way_out}")
     there, here = dotted(complete(read_yaml(path))), dotted(yaml.safe_load(text))
     differ = [k for k in sorted({*there, *here}) if there.get(k) != here.get(k)]
     used = [k for k in differ if any(any(run.glob(made)) for made in made_with(k))]

@@ -101,7 +101,7 @@ def override(values: dict[str, Any], flags: list[str]) -> dict[str, Any]:
                 raise ValueError(f"{flag}: needs a value")
             text = rest.pop(0)
         typed = name.split(".")
-        open_ended = typed[0] in OPEN and len(typed) == 3
+        open_ended = typed[0] in OPEN and len(typed) > 1
         *parents, last = [p if open_ended and i == 1 else p.replace("-", "_") for i, p in enumerate(typed)]
         into = values
         for depth, key in enumerate(parents):

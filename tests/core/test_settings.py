@@ -116,6 +116,8 @@ def test_a_long_wrong_value_is_not_repeated_in_full():
         (["--train.shared-tokens", "false"], "train.shared_tokens", False),
         (["--train.arms.mine.weights=a=b"], "train.arms.mine.weights", "a=b"),
         (["--scorers.my-own.batch_size", "4"], "scorers.my-own.batch_size", 4),
+        (["--scorers.my-own", "{batch_size: 4}"], "scorers.my-own.batch_size", 4),
+        (["--models.b.arms.mine.margin", "0.4"], "models.b.arms.mine.margin", 0.4),
         (["--train.epochs", "-3"], "train.epochs", -3),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_clip_without_a_whole_file_has_no_record(run, own, monkeypatch):
     monkeypatch.setattr(own.Painter, "odd", {"snow falls"})  # 15 x 15 pixels cannot be written as 4:2:0
     with contextlib.suppress(ValueError):
         generate(run, config())
-    journal = (run / "clips/Painter/.journal.jsonl").read_text()
+    journal = (run / "clips/Painter/.clips.journal").read_text()
     assert clips_of(run) == {} and "snow falls" not in journal
     kept = sum(caption in journal for caption in set(NEGATIVES))
     monkeypatch.setattr(own.Painter, "odd", set())

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from synvita.children import DONE, FROM_STDIN, Children
-from synvita.core.artefacts import read_clips
+from synvita.core.artefacts import check_clips, read_clips
 from synvita.core.progress import progress, tick_parent
 from synvita.core.run_folder import again, need, only_one
-from synvita.core.stage import claim_folder
+from synvita.core.stage import check_stamp, claim_folder
 from synvita.core.store import parse_lines, read_records
 from synvita.core.vocabulary import UNTRAINED, tasks
 from synvita.recipes import RunConfig
-from synvita.train.arm_folder import is_trained
+from synvita.train.arm_folder import adapter_digest, is_trained
 from synvita.train.config import TrainConfig
 from synvita.train.examples import weights_for
 from synvita.weigh.weigh import unweighed
@@ -72,8 +72,10 @@ def asking(run: Path, config: RunConfig, arm: str, seed: int, only: Sequence[str
     from synvita.evaluate.ask import AskPairs
     from synvita.evaluate.tasks import tasks as tasks_of
 
-    base = base_of(config.train)
-    return [AskPairs(task, arm, seed, base, config.evaluate) for task in tasks_of(run, only)]
+    base, adapter = base_of(config.train), ""
+    if arm != UNTRAINED and is_trained(run / config.train.home, arm, seed):
+        adapter = adapter_digest(run, config.train.home, arm, seed)
+    return [AskPairs(task, arm, seed, base, config.evaluate, adapter) for task in tasks_of(run, only)]
 
 
 def base_of(train: TrainConfig) -> Any:
@@ -83,9 +85,11 @@ def base_of(train: TrainConfig) -> Any:
 
 
 def left_to_ask(run: Path, stages: Sequence[Any]) -> int:
-    """How many batches of videos."""
+    """How many batches of videos. ValueError: answers are there that another adapter or model gave."""
     from synvita.executors.job import Job
 
+    for stage in stages:
+        check_stamp(run, stage)
     return sum(len(Job(stage, run, None).todo) for stage in stages)
 
 
@@ -205,6 +209,7 @@ def check_weights(run: Path, config: RunConfig, names: Sequence[str]) -> None:
     arms = [config.train.arms[name] for name in names if name != UNTRAINED]
     if not triplets.stat().st_size or all(arm.weights == "none" for arm in arms):
         return
+    check_clips(run, read_clips(run).values())
     rows = [row for arm in arms for row in weights_for(run, arm)[0]]
     if number := unweighed(run, rows):
         sys.stderr.write(f"note: {number} clips have no weights, so no arm uses them; {again('weigh', run)}\n")

@@ -172,4 +172,9 @@ def asked_in_shards(run: Path, config: RunConfig) -> list[Stage]:
 
     folder = run / config.train.home / "pairs"
     found = {(p.parent.parent.name, p.parent.name, p.name.split(".")[0]) for p in folder.glob("*/*/*.shard-*")}
-    return [AskPairs(task, arm, int(seed), base_of(config.train), config.evaluate) for arm, seed, task in sorted(found)]
+    base, of = base_of(config.train), run / config.train.home / "pairs"
+    stages: list[Stage] = []
+    for arm, seed, task in sorted(found):
+        adapter = read_json(of / arm / seed / "stamp.json", ["adapter"])["adapter"]
+        stages.append(AskPairs(task, arm, int(seed), base, config.evaluate, adapter))
+    return stages

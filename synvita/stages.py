@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from synvita.core.progress import progress
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, need, only_one
 from synvita.core.stage import Stage, check_stamp, claim_folder
+from synvita.core.timings import note_seconds
 from synvita.core.vocabulary import UNTRAINED
 from synvita.executors import local
 from synvita.executors.job import Outcome, Shard
@@ -217,14 +217,13 @@ def make_report(run: Path) -> Path:
 def demo(run: Path, config: RunConfig, workers: int, arms: list[str] | None = None) -> Path:
     """The whole chain for some arms (default: all); returns the report's path.
 
-    Writes `seconds.json`, the time of each stage of this call.
+    The time of each stage goes to `timings.jsonl`.
     """
-    seconds: dict[str, float] = {}
 
     def timed(name: str, call: Any, *arguments: Any) -> Any:
         start = time.monotonic()
         found = call(*arguments)
-        seconds[name] = round(time.monotonic() - start, 1)
+        note_seconds(run, f"demo: {name}", time.monotonic() - start)
         return found
 
     timed("triplets", make_triplets, run, config)
@@ -233,5 +232,4 @@ def demo(run: Path, config: RunConfig, workers: int, arms: list[str] | None = No
     timed("train_and_evaluate", run_arms, run, config, config.train.seed, workers, 1, arms)
     timed("results", evaluate, run, config, How(workers=workers), Which(arms=arms))
     report: Path = timed("report", make_report, run)
-    (run / "seconds.json").write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")
     return report

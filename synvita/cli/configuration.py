@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -10,11 +11,14 @@ from typing import Any
 def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
     """The run's configuration: recipe or the folder's own, then --config, then flags; claims the folder."""
     from synvita import inventory, stages
+    from synvita.core.identity import VERIFY
     from synvita.core.reading import read_yaml
     from synvita.core.run_folder import claim_run
     from synvita.core.settings import build, merge, override
     from synvita.recipes import RunConfig, recipe
 
+    if arguments.verify:
+        os.environ[VERIFY] = "1"
     stored = arguments.run / "config.yaml"
     if stored.exists() and arguments.recipe is None:
         values = read_yaml(stored)

@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--run", type=Path, required=True, metavar="DIR", help="the run folder")
         sub.add_argument("--recipe", help="a named configuration: mini, own_triplets (default: the run's, or mini)")
         sub.add_argument("--config", type=Path, metavar="FILE", help="YAML with settings that differ from the recipe")
+        sub.add_argument("--verify", action="store_true", help="read every file again, also those that look unchanged")
         sub.set_defaults(call=call)
         return sub
 

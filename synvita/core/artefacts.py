@@ -6,11 +6,13 @@ weights/<scorers joined by +>-<criterion>.jsonl, and weights/stamp.json: which o
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synvita.core.identity import Digests
 from synvita.core.names import folder_name
 from synvita.core.reading import read_json
 from synvita.core.records import Clip, ClipWeight, ScoredClip
@@ -36,6 +38,26 @@ def read_clips(run: Path) -> dict[str, Clip]:
         ValueError: a bad line, or a clip that is there twice, by file:line.
     """
     return {c.clip_id: c for path in sorted(run.glob(CLIPS)) for c in read_records(path, Clip, ("clip_id",))}
+
+
+def check_clips(run: Path, clips: Iterable[Clip]) -> None:
+    """Whether the clips' files are still those that were recorded; files that are gone are another matter.
+
+    Raises:
+        ValueError: a file with other content: how many, the first, and the way out.
+    """
+    digests = Digests(run)
+    changed = []
+    for clip in clips:
+        with contextlib.suppress(OSError):
+            if clip.digest and digests.of(clip.file) != clip.digest:
+                changed.append(clip)
+    digests.save()
+    if changed:
+        first, more = changed[0], f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        text = f"--run: {run}: {first.file}{more}: not the video that was recorded for {first.caption!r}"
+        way_out = f"{again('generate', run)} makes it again; with --clips TABLE it takes yours"
+        raise ValueError(f"{text}; {way_out}")
 
 
 def has_clips(run: Path) -> bool:
@@ -69,10 +91,33 @@ def weights_file(run: Path, scorers: Sequence[str], criterion: str) -> Path:
     return run / "weights" / f"{names}-{criterion}.jsonl"
 
 
-def stamp_weights(run: Path, scorers: Sequence[str], criteria: Sequence[str]) -> None:
-    """Say which weights an arm uses that names none."""
-    text = json.dumps({"scorers": list(scorers), "criteria": list(criteria)})
-    write_atomic(run / "weights" / "stamp.json", f"{text}\n")
+def stamp_weights(
+    run: Path, scorers: Sequence[str], criteria: Sequence[str], made: Mapping[str, Sequence[str]] | None = None
+) -> None:
+    """Say which weights an arm uses that names none, and which scores the files were made from.
+
+    Args:
+        made: name of a file of weights that was just written -> files of scores.
+    """
+    path, digests = run / "weights" / "stamp.json", Digests(run)
+    made_from = read_json(path).get("made_from", {}) if path.exists() else {}
+    for name, files in (made or {}).items():
+        made_from[name] = {file: digests.of(file) for file in files}
+    digests.save()
+    told = {"scorers": list(scorers), "criteria": list(criteria), "made_from": dict(sorted(made_from.items()))}
+    write_atomic(path, json.dumps(told, indent=1) + "\n")
+
+
+def check_made_from(run: Path, weights: Path) -> None:
+    """ValueError: the scores that these weights were made from have changed."""
+    path = run / "weights" / "stamp.json"
+    made_from = read_json(path).get("made_from", {}) if path.exists() else {}
+    files = made_from.get(weights.name, {}) if isinstance(made_from, dict) else {}
+    digests = Digests(run)
+    for file, digest in files.items() if isinstance(files, dict) else ():
+        if not (run / file).is_file() or digests.of(file) != digest:
+            raise ValueError(f"{weights}: {file} has changed since; once more: {again('weigh', run)}")
+    digests.save()
 
 
 def default_weights(run: Path) -> Default | None:
@@ -98,4 +143,5 @@ def read_weights(run: Path, scorers: Sequence[str], criterion: str) -> list[Clip
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.jsonl"))) or "none"
         raise ValueError(f"--run: {run} has no weights {path.stem} (there: {there}); first run: {again('weigh', run)}")
+    check_made_from(run, path)
     return read_records(path, ClipWeight, ("triplet_id", "clip_id"))

@@ -129,7 +129,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Clip:
-    """A synthetic video: what it was asked to show, by which generator, and its file (relative to the run folder)."""
+    """A synthetic video: what it was asked to show, by which generator, and its file (relative to the run folder).
+
+    `digest`: of the file's bytes; empty = nobody has looked.
+    """
 
     clip_id: str
     caption: str
@@ -138,6 +141,7 @@ class Clip:
     settings: dict[str, Any]
     seed: int
     file: str
+    digest: str = ""
 
     def __post_init__(self) -> None:
         for name in ("clip_id", "caption", "generator", "revision", "file"):
@@ -158,7 +162,7 @@ class ScoredClip:
     """One VQA score (f-bar of one scorer): how well a caption fits a clip.
 
     What the scorer saw: `frames` frames, chosen by `rule` (of `core.video`; "record": the clip's record alone), of
-    `size` (height, width) before the scorer's own preprocessing.
+    `size` (height, width) before the scorer's own preprocessing; `clip_digest`: of the clip's file.
     """
 
     clip_id: str
@@ -168,6 +172,7 @@ class ScoredClip:
     rule: str
     size: list[int]
     score: float
+    clip_digest: str = ""
 
     def __post_init__(self) -> None:
         for name in ("clip_id", "caption", "scorer", "rule"):

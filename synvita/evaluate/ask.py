@@ -61,8 +61,10 @@ class AskPairs:
     command, key_field, whole = "evaluate", "video", True
     unique: tuple[str, ...] = ("video", "caption", "query")
 
-    def __init__(self, task: str, arm: str, seed: int, base: Base, config: EvaluateConfig):
+    def __init__(self, task: str, arm: str, seed: int, base: Base, config: EvaluateConfig, adapter: str = ""):
+        """`adapter`: digest of the arm's adapter; empty for the untrained model."""
         self.task, self.arm, self.seed, self.base, self.config = task, arm, seed, base, config
+        self.adapter = adapter
         self.what = f"evaluate: {arm}, {task}"
         self.folder = f"{base.home}/pairs/{arm}/{seed}"
         self.file = f"{task}.jsonl"
@@ -72,7 +74,7 @@ class AskPairs:
     @property
     def stamp(self) -> dict[str, Any]:
         """What the answers depend on beside the model's own stamp: which adapter, and how it is loaded."""
-        return {"arm": self.arm, "seed": self.seed, "model": self.base.stamp}
+        return {"arm": self.arm, "seed": self.seed, "adapter": self.adapter, "model": self.base.stamp}
 
     def items(self, run: Path) -> list[Asked]:
         by_video: dict[str, Rows] = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from synvita.core.identity import Digests
 from synvita.core.records import Misalignment
 from synvita.core.store import write_atomic
 from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, tasks
@@ -209,8 +210,20 @@ def collect(
     results["weights"] = weight_quality(run)
     results["other_weights"] = {" + ".join(some): weight_quality(run, some) for some in beside_ensemble(run)}
     results["score_differences"] = score_differences(run)
+    results["made_from"] = made_from(run, arms, seed, only)
     write_atomic(run / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     return results
+
+
+def made_from(run: Path, arms: dict[str, list[str]], seed: int, only: Sequence[str] | None = None) -> dict[str, str]:
+    """Pair file -> its digest."""
+    folders = [run / home / "pairs" / arm / str(seed) for home, some in arms.items() for arm in some]
+    paths = [path for folder in folders for path in sorted(folder.glob("*.jsonl"))]
+    digests = Digests(run)
+    wanted = [path.relative_to(run).as_posix() for path in paths if only is None or path.stem in only]
+    found = {file: digests.of(file) for file in wanted}
+    digests.save()
+    return found
 
 
 def model_results(

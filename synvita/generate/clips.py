@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synvita.core.backends import Part, check_known
+from synvita.core.identity import Digests
 from synvita.core.links import write_links
-from synvita.core.provenance import seed_of
+from synvita.core.provenance import file_digest, seed_of
 from synvita.core.records import Clip, Triplet, clip_id, require_whole
 from synvita.core.stage import Resources, SetAside, resources_of
 from synvita.core.store import read_records
@@ -55,6 +56,7 @@ class MakeClips:
         self.folder = f"clips/{part.folder}"
         self.stamp = {"generator": part.stamp, "describe": self.told, "seed": seed}
         self.batch = part.batch
+        self.digests: Digests | None = None
         self.resources: Resources = resources_of(part.options)
 
     @classmethod
@@ -64,7 +66,7 @@ class MakeClips:
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker: the settings."""
-        return vars(self) | {"generator": None}
+        return vars(self) | {"generator": None, "digests": None}
 
     def needed(self, run: Path) -> dict[str, Clip]:
         """Training triplet -> the clip it needs. Equal requests of several triplets are one clip."""
@@ -81,15 +83,19 @@ class MakeClips:
         return Clip(key, caption, name, revision, settings, seed, f"{self.folder}/{key}.mp4")
 
     def items(self, run: Path) -> list[Clip]:
+        self.digests = Digests(run)
         return list({clip.clip_id: clip for clip in self.needed(run).values()}.values())
 
     def key(self, item: Clip) -> str:
         return item.clip_id
 
     def is_done(self, run: Path, item: Clip, records: Sequence[dict[str, Any]]) -> bool:
-        """A clip whose file is gone or empty is made again."""
+        """A clip whose file is gone, empty or another one than was recorded is made again."""
         path = run / item.file
-        return bool(records) and path.is_file() and path.stat().st_size > 0
+        if not records or not path.is_file() or not path.stat().st_size:
+            return False
+        digest = records[0].get("digest")
+        return not digest or self.digests is None or self.digests.of(item.file) == digest
 
     def setup(self) -> None:
         self.generator = self.generator or load_generator(self.part)
@@ -104,7 +110,7 @@ class MakeClips:
                 found.append(video)
                 continue
             write_video(run / clip.file, video, self.told["fps"], self.told.get("upscale", 1))
-            found.append([clip])
+            found.append([replace(clip, digest=file_digest(run / clip.file))])
         return found
 
     def videos(self, batch: Sequence[Clip]) -> list[np.ndarray | SetAside]:
@@ -123,7 +129,12 @@ class MakeClips:
 
 def link(run: Path, stage: MakeClips) -> int:
     """Write which clips of this generator belong to which triplets, beside those of the others; how many clips."""
-    there = {c.clip_id for c in read_records(run / stage.folder / stage.file, Clip, ("clip_id",))}
+    clips = read_records(run / stage.folder / stage.file, Clip, ("clip_id",))
+    there, digests = {clip.clip_id for clip in clips}, Digests(run)
+    for clip in clips:
+        if clip.digest and (run / clip.file).is_file():
+            digests.note(clip.file, clip.digest)
+    digests.save()
     links = {triplet: [c.clip_id] for triplet, c in stage.needed(run).items() if c.clip_id in there}
     write_links(run, {stage.part.folder: links})
     return len(there)

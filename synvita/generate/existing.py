@@ -107,4 +107,5 @@ def row_clip(row: Row, beside: Path, captions: set[str]) -> Clip:
     if caption not in captions:
         raise ValueError(f"no training triplet has the negative caption {caption!r}")
     revision = file_digest(path)
-    return Clip(clip_id(caption, generator, revision, {}, 0), caption, generator, revision, {}, 0, path.as_posix())
+    name = clip_id(caption, generator, revision, {}, 0)
+    return Clip(name, caption, generator, revision, {}, 0, path.as_posix(), revision)

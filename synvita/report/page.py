@@ -20,7 +20,7 @@ from synvita.report.finding import finding
 from synvita.report.gallery import UNKNOWN, gallery
 from synvita.report.pairs import find_answers
 from synvita.report.rankings import PER_SIDE, TOP, find_rankings
-from synvita.report.results_file import check_results
+from synvita.report.results_file import check_answers, check_results
 from synvita.report.table import DASH, arm_table, at, interval, percent
 from synvita.report.tiny import tiny_models, tiny_note
 
@@ -92,6 +92,7 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
             results that are not what `synvita evaluate` writes.
     """
     check_results(results, str(run / "results.json"))
+    check_answers(run, results)
     triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
     arms = results["arms"]
     tasks, rows = arm_table(arms)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
+from synvita.core.identity import Digests
+from synvita.core.run_folder import again
 from synvita.core.vocabulary import BASELINE
 
 NUMBERS = ("auc", "map", "accuracy", "low", "high", "mean", "mean_weight")  # a finite number, or null: no figure
@@ -37,6 +40,19 @@ def check_results(results: Any, where: str) -> dict[str, Any]:
         if not isinstance(values, list) or not values or entry["mean"] is None or not all(map(is_number, values)):
             raise ValueError(f"{where}: score_differences.{kind}: expected a mean and a list of numbers")
     return results  # type: ignore[no-any-return]
+
+
+def check_answers(run: Path, results: dict[str, Any]) -> None:
+    """ValueError: a pair file that the figures were made from has changed since."""
+    made_from = results.get("made_from", {})
+    need_object(made_from, f"{run / 'results.json'}: made_from")
+    digests = Digests(run)
+    for file, digest in made_from.items():
+        if not (run / file).is_file() or digests.of(file) != digest:
+            raise ValueError(
+                f"{run / file}: has changed since the figures were made; once more: {again('evaluate', run)}"
+            )
+    digests.save()
 
 
 def check_arms(results: dict[str, Any], where: str) -> None:

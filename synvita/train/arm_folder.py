@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from synvita.core.identity import Digests
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again
 from synvita.train.config import check_arm, check_seed
@@ -21,6 +22,25 @@ def checkpoint_folder(run: Path, home: str, arm: str, seed: int) -> Path:
 
 def is_trained(home: Path, arm: str, seed: int) -> bool:
     return (home / "adapters" / arm / str(seed) / "arm.json").exists()
+
+
+def adapter_digest(run: Path, home: str, arm: str, seed: int) -> str:
+    """Of an arm's adapter, which is the one that was trained there.
+
+    Raises:
+        ValueError: it is gone; it is another one, or another arm's.
+    """
+    folder = adapter_folder(run, home, arm, seed)
+    facts = read_json(folder / "arm.json")
+    file, digests = f"{home}/adapters/{arm}/{seed}/adapter_model.safetensors", Digests(run)
+    way_out = f"remove {folder} and train it again: {again('train', run)} --arms {arm}"
+    if not (run / file).is_file():
+        raise ValueError(f"--run: {run / file}: gone; {way_out}")
+    found = digests.of(file)
+    digests.save()
+    if facts.get("arm", arm) != arm or facts.get("adapter", found) != found:
+        raise ValueError(f"--run: {run / file}: not the adapter that was trained as arm {arm!r}; {way_out}")
+    return found
 
 
 def _below(run: Path, home: str, kind: str, arm: str, seed: int) -> Path:

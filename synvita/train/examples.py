@@ -107,6 +107,22 @@ def group(items: list[Item], grouping: str) -> list[Example]:
     return [example_of(name, some) for name, some in groups.items()]
 
 
+def which_weights(run: Path, arm: Arm) -> tuple[tuple[str, ...], str]:
+    """Whose weights an arm uses, and of which criterion. ValueError: nothing was weighed."""
+    default = default_weights(run)
+    if default is None:
+        raise ValueError(f"--run: {run} has no weights; first run: {again('weigh', run)}")
+    scorers = TRUTH if arm.weights == "oracle" else arm.scorers or default.scorers
+    return scorers, arm.criterion or default.criteria[0]
+
+
+def weights_path(run: Path, arm: Arm) -> Path | None:
+    """The file of an arm's weights; None where it uses none."""
+    if arm.weights == "none" or default_weights(run) is None:
+        return None
+    return weights_file(run, *which_weights(run, arm))
+
+
 def weights_for(run: Path, arm: Arm) -> tuple[list[ClipWeight], str]:
     """The weight rows that an arm uses (several per triplet if it has several clips), and where they come from.
 
@@ -115,11 +131,7 @@ def weights_for(run: Path, arm: Arm) -> tuple[list[ClipWeight], str]:
     """
     if arm.weights == "none":
         return [], "none (no synthetic clips)"
-    default = default_weights(run)
-    if default is None:
-        raise ValueError(f"--run: {run} has no weights; first run: {again('weigh', run)}")
-    scorers = TRUTH if arm.weights == "oracle" else arm.scorers or default.scorers
-    criterion = arm.criterion or default.criteria[0]
+    scorers, criterion = which_weights(run, arm)
     rows = read_weights(run, scorers, criterion)
     return rows, "uniform (1.0)" if arm.weights == "uniform" else f"{criterion} of {' + '.join(scorers)}"
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import torch
 
+from synvita.core.identity import Digests
 from synvita.core.provenance import seed_of
+from synvita.core.timings import note_seconds
 from synvita.train.arm_folder import adapter_folder, checkpoint_folder
 from synvita.train.config import Arm, TrainConfig
-from synvita.train.examples import Example, Pair, join
+from synvita.train.examples import Example, Pair, join, weights_path
 from synvita.train.parallel import Processes
 from synvita.train.prepare import prepare
 from synvita.train.same_bits import same_bits
@@ -99,8 +101,21 @@ def train_arm(
         "processes": processes.number,
         "sharded": processes.sharded,
         "best": trainer.best,
-        "seconds": round(time.monotonic() - started, 1),
+        "made_from": made_from(run, arm),
     }
     trainer.finish(out, facts)
+    if processes.first:
+        note_seconds(run, f"train {config.model_name} {name} {seed}", time.monotonic() - started)
     store.close()
     return out
+
+
+def made_from(run: Path, arm: Arm) -> dict[str, str]:
+    """Digests of the files that an arm is trained on."""
+    names = ["triplets.jsonl", *(["items.jsonl"] if (run / "items.jsonl").exists() else [])]
+    path = weights_path(run, arm)
+    names += [path.relative_to(run).as_posix()] if path is not None and path.exists() else []
+    digests = Digests(run)
+    found = {name: digests.of(name) for name in names}
+    digests.save()
+    return found

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from synvita.core.provenance import seed_of
+from synvita.core.provenance import file_digest, seed_of
 from synvita.core.run_folder import remove
 from synvita.train import checkpoint
 from synvita.train.config import Arm, TrainConfig
@@ -213,6 +213,7 @@ class Trainer:
         part.mkdir(parents=True)
         save_lora(self.wrapped, part, self.model.revision, adapter)
         shutil.copy(self.folder / "log.jsonl", part / "log.jsonl")
+        facts = facts | {"adapter": file_digest(part / "adapter_model.safetensors")}
         (part / "arm.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         remove(out, run)
         part.rename(out)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synvita.core.artefacts import read_clips
+from synvita.core.artefacts import check_clips, read_clips
 from synvita.core.backends import Part, check_known
 from synvita.core.decoder import Decoder
 from synvita.core.links import clip_links
@@ -79,13 +79,16 @@ class ScoreClips:
     def items(self, run: Path) -> list[Asked]:
         triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
         clips = read_clips(run)
+        check_clips(run, clips.values())
         return [Asked(clips[name], texts) for name, texts in wanted(triplets, clip_links(run, clips)).items()]
 
     def key(self, item: Asked) -> str:
         return item.clip.clip_id
 
     def is_done(self, run: Path, item: Asked, records: Sequence[dict[str, Any]]) -> bool:
-        return {fields.get("caption") for fields in records}.issuperset(item.captions)
+        """A clip that was made anew is scored anew."""
+        same = [r for r in records if r.get("clip_digest", "") in ("", item.clip.digest)]
+        return {fields.get("caption") for fields in same}.issuperset(item.captions)
 
     def setup(self) -> None:
         self.scorer = self.scorer or load_scorer(self.part)
@@ -110,6 +113,7 @@ class ScoreClips:
             told = {"frames": len(seen.frames), "rule": policy.rule, "size": list(seen.frames.shape[1:3])}
         values = checked(self.scorer.score(seen, item.captions), item.captions, self.part.knob, clip.clip_id)
         found = zip(item.captions, values, strict=True)
+        told["clip_digest"] = clip.digest
         return [ScoredClip(clip.clip_id, text, self.part.name, score=round(value, 7), **told) for text, value in found]
 
     def close(self) -> None:

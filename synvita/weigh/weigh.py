@@ -37,6 +37,7 @@ def weigh(run: Path, config: WeighConfig, only: Sequence[tuple[str, ...]] | None
     linked = [(t, clip) for t in triplets for clip in links.get(t.id, [])]
     number = 0
     aside: set[tuple[str, str]] = set()
+    made: dict[str, list[str]] = {}
     for scorers in config.ensembles if only is None else only:
         unscored = set().union(*(gone.get(folder_name(name, "--weigh.scorers"), ()) for name in scorers))
         usable = [(t, clip) for t, clip in linked if clip not in unscored]
@@ -45,9 +46,12 @@ def weigh(run: Path, config: WeighConfig, only: Sequence[tuple[str, ...]] | None
         for name in config.criteria:
             weights = zip(usable, criterion(name)(target, source), strict=True)
             rows = [ClipWeight(t.id, clip, name, list(scorers), round(float(w), 7)) for (t, clip), w in weights]
-            write_records(weights_file(run, scorers, name), rows)
+            path = weights_file(run, scorers, name)
+            write_records(path, rows)
+            files = [scores_file(run, folder_name(scorer, "--weigh.scorers")) for scorer in scorers]
+            made[path.name] = [file.relative_to(run).as_posix() for file in files if file.exists()]
             number += len(rows)
-    stamp_weights(run, config.scorers, config.criteria)
+    stamp_weights(run, config.scorers, config.criteria, made)
     without = sum(t.id not in links for t in triplets)
     return {"weights": number, "without_clip": without, "set_aside": len(aside)}
 

@@ -46,7 +46,7 @@ class Browser:
         OSError: Chromium does not start or does not answer in time.
     """
 
-    def __init__(self, program: str, profile: Path, patience: float = 15):
+    def __init__(self, program: str, profile: Path, patience: float = 60):
         (theirs, self._to), (self._back, answers) = high_pipe(), high_pipe()
         self.events: list[dict[str, Any]] = []
         self._patience, self._number, self._buffer, self._session = patience, 0, b"", ""
@@ -103,7 +103,7 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, expression: str) -> bool:
-        deadline = time.monotonic() + self._patience / 2
+        deadline = time.monotonic() + self._patience
         while not (found := self.value(f"Boolean({expression})")) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found

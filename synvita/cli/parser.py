@@ -10,12 +10,20 @@ from typing import Any
 from synvita import __version__
 from synvita.cli import configuration, run, score, study
 from synvita.cli.exits import EXIT
+from synvita.cli.settings_help import settings_help
 
 SETTINGS = """
 settings: any value of the configuration can be given as a dotted flag, e.g. --train.epochs 2 --weigh.criteria product
 (`synvita config` prints them all), or as YAML with --config FILE. A run folder keeps the configuration it was begun
 with in config.yaml.
 """
+
+
+class StageParser(argparse.ArgumentParser):
+    """Its help ends with the settings of the stage; they are looked up only when somebody asks."""
+
+    def format_help(self) -> str:
+        return super().format_help() + "\n" + settings_help((self.prog or "").split()[-1])
 
 
 def positive(text: str) -> int:
@@ -52,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"synvita {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=StageParser)
 
     def stage(name: str, help_text: str, call: Callable[..., int], parent: Any = commands) -> argparse.ArgumentParser:
         sub: argparse.ArgumentParser = parent.add_parser(
@@ -75,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--workers", type=positive, default=2, help="arms trained at a time, one thread each (default 2)")
 
     triplets = commands.add_parser("triplets", help="stage 1: make, import or check triplets")
-    kinds = triplets.add_subparsers(dest="what", metavar="WHAT", required=True)
+    kinds = triplets.add_subparsers(dest="what", metavar="WHAT", required=True, parser_class=StageParser)
     stage("make", "make the miniature's triplets, videos and benchmarks", run.run_make, kinds)
     imported = stage(
         "import", "import a table of triplets (CSV, JSONL, Parquet; own or VideoCon's columns)", run.run_import, kinds

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """`draws`: bootstrap resamples of videos. `level`: of the intervals. `rows_at_once`: videos per forward pass."""
+    """How arms are asked and measured.
+
+    draws: bootstrap resamples of videos.
+    level: of the intervals.
+    rows_at_once: videos per forward pass.
+    decode_timeout: seconds for one video.
+    """
 
     draws: int = 1000
     level: float = 0.95

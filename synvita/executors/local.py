@@ -16,6 +16,7 @@ from synvita.core.run_folder import again
 from synvita.core.stage import SetAside, Stage
 from synvita.executors.job import Job, Outcome, Shard, begin
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 Results = tuple[list[str], list[list[Any] | SetAside]]
 
 
@@ -57,7 +58,10 @@ ready: list[Stage] = []  # in a worker: the stage, set up
 def together(job: Job, workers: int) -> Iterator[Results]:
     """A few batches per worker are under way at a time, so that little waits in memory."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, begin_worker, (os.getpid(),)) as pool:
+    devices = context.Queue()
+    for device in devices_of(job.stage, workers):
+        devices.put(device)
+    with ProcessPoolExecutor(workers, context, begin_worker, (os.getpid(), devices)) as pool:
         try:
             batches = iter(job.todo)
             under_way: dict[Any, list[str]] = {}
@@ -77,10 +81,29 @@ def together(job: Job, workers: int) -> Iterator[Results]:
             raise
 
 
-def begin_worker(parent: int) -> None:
-    """A worker ends with its parent, which alone answers to Ctrl-C."""
+def begin_worker(parent: int, devices: Any) -> None:
+    """A worker ends with its parent, which alone answers to Ctrl-C; the GPU that it sees is its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     watch_parent(parent)
+    device = devices.get()
+    if device is not None:
+        os.environ[VISIBLE] = device
+
+
+def devices_of(stage: Stage, workers: int) -> list[str | None]:
+    """A GPU for each worker, in turn if there are fewer; None: it sees what this process sees."""
+    known = gpus() if stage.resources.gpus else []
+    return [known[i % len(known)] if known else None for i in range(workers)]
+
+
+def gpus() -> list[str]:
+    """As `CUDA_VISIBLE_DEVICES` names them."""
+    given = os.environ.get(VISIBLE)
+    if given is not None:
+        return [name for name in given.split(",") if name]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def work(stage: Stage, run_folder: Path, batch: Sequence[Any]) -> list[list[Any] | SetAside]:

@@ -24,8 +24,11 @@ Entries = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """`generator`: a name under `generators`, a known one, or 'module:Class'. `seed`: every clip's own seed is derived
-    from it."""
+    """How clips are made.
+
+    generator: a name of the section generators, a known one, or module:Class.
+    seed: every clip's own seed is derived from it.
+    """
 
     generator: str = "world_simulator"
     seed: int = 0

@@ -129,27 +129,50 @@ def check_seed(seed: Any) -> int:
 class TrainConfig:
     """How every arm is trained.
 
-    model, and temporal_attention to training_prompt: see `videollm.protocol.Loading`.
-    batch: examples per optimiser step, over all processes and accumulated micro-batches. micro_batch: examples per
-        forward and backward pass of one process; 0 = all at once.
-    rate: peak learning rate. warmup: steps of linear rise; a training of no more steps than that gets a tenth of its
-        own, rounded up, and a warning. clip: largest gradient norm, 0 = as it is.
+    model: base model; a shipped name, a folder, owner/name on the hub, or module:Class.
+    name: of the folder models/NAME that all arms of the model are in; default: the last part of its name.
+    temporal_attention: false = a Video-LLaVA checkpoint without it is all right.
+    tower: folder or hub name of a vision tower that the checkpoint does not hold.
+    base: folder or hub name of the language model under a pre-training projector.
+    frames: per video; 0 = as the model's own.
+    dtype: of the weights: float32, bfloat16 or float16; losses and scores are float32.
+    device: cpu, cuda, mps or xpu, with a number as in cuda:1.
+    device_map: auto spreads the model over all devices.
+    training_prompt: train in the prompt that the authors train Video-LLaVA with, which is not the one they ask it in.
+    arms: the ways to use synthetic clips, by name.
+    lora: rank, alpha, dropout and the layers of the adapter.
+    epochs: passes over the training examples.
+    batch: examples per optimiser step, over all processes and accumulated micro-batches.
+    micro_batch: examples per forward and backward pass of one process; 0 = all at once.
+    optimizer: adam or adamw.
+    rate: peak learning rate.
+    schedule: of the learning rate: constant, cosine or linear.
+    warmup: steps of linear rise. A training of no more steps than that gets a tenth of its own, rounded up, and a
+        warning.
+    weight_decay: of adamw.
+    clip: largest gradient norm; 0 = as it is.
+    shared_tokens: what two captions share: whole tokens, or the authors' digits.
+    normaliser: what the answer losses are divided by: global, authors, weighted or separate. All answer tokens of the
+        optimiser batch, real and synthetic (global), those of the micro-batch (authors), synthetic ones counting w
+        (weighted), or the real loss by the real tokens and the synthetic loss by the synthetic ones (separate). Eq. 6
+        is a mean over pairs in all of them. So with k clips per triplet, `global` and `authors` give the real part
+        1 / (1 + k) of its weight in an arm without clips (half with one clip) and make lambda 1 + k times what it is
+        under `separate`: it is what the authors' N does. Under `separate` the real part weighs the same with and
+        without clips.
     grouping: what an example is: a triplet with its clips, or one item (one caption, the authors' composition).
-    normaliser: what the answer losses are divided by: all answer tokens of the optimiser batch, real and synthetic
-        (global), those of the micro-batch (authors), synthetic ones counting w (weighted), or the real loss by the
-        real tokens and the synthetic loss by the synthetic ones (separate). Eq. 6 is a mean over pairs in all of
-        them. So with k clips per triplet, `global` and `authors` give the real part 1 / (1 + k) of its weight in an
-        arm without clips (half with one clip) and make lambda 1 + k times what it is under `separate`: it is what
-        the authors' N does. Under `separate` the real part weighs the same with and without clips.
     explanations: mix in what is wrong with a negative caption, where a triplet says it (VideoCon's NLE).
-    deterministic: on a GPU, kernels that give the same bits each time, so that a resumed training equals an unbroken
-        one to the bit.
-    checkpoint_steps, checkpoint_minutes: how often a checkpoint is written; 0 = not by this clock.
-    held_out: share of the training triplets that is kept back to choose by; validate_steps: how often it is asked.
-    frames: per video; 0 = as the model's own. decode_timeout: seconds for one video.
-    cache_gb: most that a run's visual features may take on disk; those not read for longest go first.
+    gradient_checkpointing: compute activations again instead of keeping them: less memory, more time.
+    deterministic: on a GPU, kernels that give the same bits each time. So a resumed training equals an unbroken one to
+        the bit.
+    checkpoint_steps: how often a checkpoint is written, in steps; 0 = not by this clock.
+    checkpoint_minutes: the same in minutes.
+    held_out: share of the training triplets that is kept back to choose by.
+    validate_steps: how often these are asked, in steps.
     keep: the adapter of the best held-out AUC, or the last one.
-    name: of the folder `models/<name>` that all of a model's arms are in; default: the last part of `model`.
+    tracker: where losses are shown: none, tensorboard, trackio or wandb.
+    seed: of LoRA's start, dropout and the order of the data.
+    cache_gb: most that a run's visual features may take on disk; those not read for longest go first.
+    decode_timeout: seconds for one video.
     """
 
     model: str = "mini-video-llava"

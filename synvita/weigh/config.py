@@ -13,12 +13,13 @@ from synvita.weigh.weights import criterion
 
 @dataclass(frozen=True)
 class WeighConfig:
-    """`scorers`: an ensemble, scores are averaged; names under `scorers`, known ones, or 'module:Class'.
+    """How clips are weighed.
 
-    `also`: scorers, or ensembles like "llava+video_llm", that get weights of their own beside the ensemble's; arms name
-    them to use them.
-    `criteria`: of Table 4; the first is what arms use that name none. `oracle`: also weigh by the simulator's truth
-    (its clips only).
+    scorers: an ensemble whose scores are averaged: names of the section scorers, known ones, or module:Class.
+    also: scorers, or ensembles like llava+video_llm, with weights of their own beside it, for arms that name them.
+    criteria: of Table 4; the first is what arms use that name none.
+    oracle: also weigh by the simulator's truth (its clips only).
+    decode_timeout: seconds for one clip.
     """
 
     scorers: tuple[str, ...] = ("llava",)

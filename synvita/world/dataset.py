@@ -27,7 +27,15 @@ EVENT_TEMPLATES = 20
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """`triplets`: fine-tuning triplets. `test`: per test set. `per_template`: videos per retrieval template."""
+    """How large the miniature's world is.
+
+    triplets: for fine-tuning.
+    test: triplets of the in-distribution test.
+    test_open: triplets of the open test.
+    per_template: videos per retrieval template.
+    questions: with five options each.
+    seed: of all scenes and captions.
+    """
 
     triplets: int = 2000
     test: int = 700

@@ -43,6 +43,8 @@ class Squares:
         assert self.ready
         run = Path(run)
         found = []
+        with (run / "devices.txt").open("a") as out:
+            out.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')}\n")
         with (run / "asked.txt").open("a") as out:
             out.write(",".join(map(str, batch)) + "\n")
         for item in batch:

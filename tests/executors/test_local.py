@@ -14,6 +14,7 @@ from squares import Squares
 
 from synvita.core.run_folder import only_one
 from synvita.core.set_aside import read_set_aside
+from synvita.core.stage import Resources
 from synvita.executors import local
 from synvita.executors.job import Outcome, Shard, merge
 
@@ -177,6 +178,17 @@ def test_results_that_do_not_fit_the_batch_are_refused(tmp_path):
 
     with pytest.raises(ValueError, match="scores/squares: gave 2 results of 3 items"):
         local.run(Short(), tmp_path)
+
+
+def test_each_of_several_workers_sees_a_gpu_of_its_own_where_the_stage_wants_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    local.run(Squares(resources=Resources(gpus=1.0)), tmp_path, 2)
+    seen = {tuple(line.split()) for line in (tmp_path / "devices.txt").read_text().splitlines()}
+    assert len(dict(seen)) == len(seen) <= 2 and {device for _, device in seen} <= {"4", "7"}
+    assert local.devices_of(Squares(resources=Resources(gpus=1.0)), 3) == ["4", "7", "4"]
+    assert local.devices_of(Squares(), 2) == [None, None]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert local.devices_of(Squares(resources=Resources(gpus=1.0)), 2) == [None, None]
 
 
 # ---- shards

@@ -136,31 +136,6 @@ def test_answers_of_an_adapter_that_was_trained_anew_are_not_mixed_with_new_ones
     assert "pairs/real_only/0 was made otherwise (adapter: " in error and "remove that folder" in error
 
 
-def test_digests_are_computed_once_per_size_and_time(tmp_path, monkeypatch):
-    from synvita.core import identity
-
-    read = []
-    monkeypatch.setattr(identity, "file_digest", lambda path: read.append(path.name) or str(len(read)))
-    (tmp_path / "a").write_text("1")
-    for _ in range(2):
-        digests = Digests(tmp_path)
-        assert digests.of("a") == digests.of("a") == "1"
-        digests.save()
-    assert read == ["a"]
-    os.utime(tmp_path / "a", ns=(0, 0))
-    digests = Digests(tmp_path)
-    assert digests.of("a") == "2"
-    digests.save()
-    assert Digests(tmp_path).of("a") == "2" and read == ["a", "a"]
-    monkeypatch.setenv(VERIFY, "1")
-    assert Digests(tmp_path).of("a") == "3"
-
-
-def test_a_file_that_is_not_there_has_no_digest(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        Digests(tmp_path).of("nothing")
-
-
 def test_a_report_of_answers_that_have_changed_since_is_refused(run, capsys):
     assert main(["evaluate", "--run", str(run), "--arms", "real_only,weighted", "--tasks", "open"]) == 0
     assert main(["report", "--run", str(run)]) == 0

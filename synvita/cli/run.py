@@ -42,43 +42,27 @@ def run_make(a: argparse.Namespace, flags: list[str]) -> int:
     return 0
 
 
-def summarise(imported: Any) -> int:
-    from synvita.triplets.tables import summary
-
-    for bad in imported.set_aside:
-        sys.stderr.write(f"{bad.where}: {bad.reason}\n")
-    say("\n".join(f"{key}: {value}" for key, value in summary(imported).items()))
-    return 3 if imported.set_aside else 0
+def summarise(table: Any) -> int:
+    for line in table.set_aside:
+        sys.stderr.write(f"{line}\n")
+    say(table.summary)
+    return 3 if table.set_aside else 0
 
 
 def run_check(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita.triplets.tables import read_triplets
+    from synvita.triplets.importing import read_any
 
     refuse(flags)
-    return summarise(read_triplets(a.table, a.videos))
+    return summarise(read_any(a.table, a.videos))
 
 
 def run_import(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita.core.store import write_records
-    from synvita.triplets.authors_table import is_authors_table, read_items
-    from synvita.triplets.tables import read_triplets, write_set_aside
+    from synvita.triplets.importing import read_any
 
-    items = read_items(a.table, a.videos) if is_authors_table(a.table) else None
-    imported: Any = items or read_triplets(a.table, a.videos)
+    table = read_any(a.table, a.videos)  # what is wrong with it is said before a folder is made
     settled(a, flags)
-    if (a.run / "triplets.jsonl").exists():
-        raise ValueError(f"--run: {a.run} already has triplets.jsonl; give a new folder")
-    write_set_aside(a.run / "triplets.set_aside.jsonl", imported.set_aside)
-    if items is None:
-        write_records(a.run / "triplets.jsonl", imported.triplets)
-        return summarise(imported)
-    write_records(a.run / "items.jsonl", items.items)
-    write_records(a.run / "triplets.jsonl", [])  # last: the import is complete
-    for bad in items.set_aside:
-        sys.stderr.write(f"{bad.where}: {bad.reason}\n")
-    paired = sum(bool(item.clips) for item in items.items)
-    say(f"items: {len(items.items)}, {paired} with a clip; {len(items.set_aside)} rows set aside or without their clip")
-    return 3 if items.set_aside else 0
+    table.write(a.run)
+    return summarise(table)
 
 
 def run_generate(a: argparse.Namespace, flags: list[str]) -> int:

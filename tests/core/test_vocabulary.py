@@ -5,7 +5,7 @@ from run_files import write_records
 
 from synvita.core import vocabulary
 from synvita.core.records import Triplet
-from synvita.core.vocabulary import FIGURES, Task, check_names, main_figures, tasks
+from synvita.core.vocabulary import FIGURES, Task, check_names, find_task, main_figures, tasks
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.pairs import read_pairs
 from synvita.evaluate.results import arm_results
@@ -80,3 +80,23 @@ def test_a_name_that_nobody_knows_is_named_with_the_nearest_and_all_known(names,
 
 def test_names_count_once_in_the_order_given():
     assert check_names(["qa", "open", "qa"], ["open", "qa"], "--tasks") == ["qa", "open"]
+
+
+def test_the_tables_read_as_people_know_the_tasks():
+    """Titles stand in docs/results.md and in reports that people have."""
+    assert [(t.name, t.kind, t.metric, t.measure, t.title, t.column, t.split, t.part) for t in FIGURES] == [
+        ("in_distribution", "entailment", "auc", "AUC", "In-distribution", "in-dist", "test", False),
+        ("open", "entailment", "auc", "AUC", "Open", "open", "test_open", False),
+        ("unseen", "entailment", "auc", "AUC", "Unseen", "unseen", "", True),
+        ("temporal", "entailment", "auc", "AUC", "Temporal", "temporal", "", True),
+        ("per_type.relation", "entailment", "auc", "AUC", "Relation", "relation", "", True),
+        ("per_type.flip", "entailment", "auc", "AUC", "Flip", "flip", "", True),
+        ("retrieval_temporal", "retrieval", "map", "mAP", "Retrieval, temporal", "retr. temporal", "", False),
+        ("retrieval_events", "retrieval", "map", "mAP", "Retrieval, events", "retr. events", "", False),
+        ("qa", "questions", "accuracy", "accuracy", "Questions", "QA", "", False),
+    ]
+    assert Task("a", "retrieval", "map", "A") == Task("a", "retrieval", "map", "A", "", "", False)
+
+
+def test_a_task_is_found_by_its_name():
+    assert find_task("qa") is FIGURES[-1] and find_task("qaa") is None

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -115,7 +116,7 @@ def asked(tmp_path, monkeypatch):
 
 
 def qa(arm="mine", seed=3, rows_at_once=1, **base):
-    model = replace(MINI, how=Loading(frames=2), **base)
+    model = replace(MINI, **{"how": Loading(frames=2)} | base)
     return AskPairs("qa", arm, seed, model, EvaluateConfig(rows_at_once=rows_at_once))
 
 
@@ -201,3 +202,25 @@ def test_answers_of_other_weights_are_refused_and_another_device_is_not(asked):
     assert local.run(qa(cache_gb=1.0), run) == Outcome(0, 2, 0)
     with pytest.raises(ValueError, match=r"pairs/mine/3 was made otherwise \(model\.dtype: float32 -> bfloat16\)"):
         local.run(qa(stamp={"dtype": "bfloat16"}), run)
+
+
+def test_each_run_folder_and_each_arm_loads_its_own_model_and_the_next_task_does_not(asked, tmp_path_factory):
+    run, loads, _ = asked
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(run, other, dirs_exist_ok=True)
+    benchmark(run, PAIRS[:2])
+    (run / "benchmarks/retrieval_events.jsonl").write_bytes((run / "benchmarks/qa.jsonl").read_bytes())
+    benchmark(other, PAIRS[:2])
+    local.run(qa(), run)
+    local.run(AskPairs("retrieval_events", "mine", 3, qa().base, EvaluateConfig()), run)
+    assert len(loads) == 1
+    local.run(qa(), other)
+    local.run(qa("yours"), other)
+    assert [adapter for *_, adapter in loads] == [
+        folder / HOME / "adapters" / arm / "3" for folder, arm in ((run, "mine"), (other, "mine"), (other, "yours"))
+    ]
+
+
+@pytest.mark.parametrize(("where", "gpus"), [({}, 0.0), ({"device_map": "auto"}, 1.0)])
+def test_asking_takes_a_gpu_where_the_model_is_on_one(where, gpus):
+    assert qa(how=Loading(**where)).resources.gpus == gpus

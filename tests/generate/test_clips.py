@@ -8,10 +8,12 @@ import pytest
 from run_files import generate
 
 from synvita.core.artefacts import read_clips
+from synvita.core.provenance import file_digest
 from synvita.core.records import Triplet
 from synvita.core.set_aside import read_set_aside
 from synvita.core.store import parse_lines, read_records, write_records
 from synvita.core.video import read_frames
+from synvita.core.write_video import write_video
 from synvita.generate.clips import GenerateConfig, generator_part
 
 OWN = '''
@@ -152,6 +154,16 @@ def test_a_lost_file_is_made_again_the_same_and_not_recorded_twice(run, own):
     lost.unlink()
     assert generate(run, config()) == {"made": 1, "kept": 2, "set_aside": 0}
     assert lost.read_bytes() == content and (run / "clips/Painter/clips.jsonl").read_bytes() == before
+
+
+def test_a_file_that_somebody_exchanged_is_made_again(run, own):
+    generate(run, config())
+    clip = clips_of(run)["snow falls"]
+    before = (run / clip.file).read_bytes()
+    assert clip.digest == file_digest(run / clip.file)
+    write_video(run / clip.file, np.full((4, 16, 16, 3), 9, np.uint8), 4)
+    assert generate(run, config()) == {"made": 1, "kept": 2, "set_aside": 0}
+    assert (run / clip.file).read_bytes() == before
 
 
 def test_a_refused_caption_is_tried_again_and_counted_again(run, own, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import sys
 
 import numpy as np
@@ -15,7 +16,7 @@ from synvita.core.set_aside import read_set_aside
 from synvita.core.store import write_records
 from synvita.core.write_video import write_video
 from synvita.weigh.config import WeighConfig
-from synvita.weigh.stage import scorer_part
+from synvita.weigh.stage import ScoreClips, scorer_part
 from synvita.weigh.weigh import weigh
 
 OWN = '''
@@ -53,6 +54,13 @@ class Tuned(Table):
 
     def describe(self):
         return {"revision": self.revision}
+
+class Reader(Table):
+    """Judges by the record alone."""
+    looks_at = None
+
+    def score(self, clip, captions):
+        return [0.5 if caption == clip.caption else 0.25 for caption in captions]
 
 class Needy(Table):
     def __init__(self, key):
@@ -319,3 +327,21 @@ def test_a_scorer_of_another_revision_or_device_is_another_or_the_same(run, own)
     own.Tuned.revision = "b"
     with pytest.raises(ValueError, match=r"scores/mine was made otherwise \(describe\.revision: a -> b\)"):
         score(run, wish, entries)
+
+
+def test_a_scorer_that_looks_at_no_frames_gets_the_clips_record(run, own):
+    for path in (run / "clips").rglob("*.mp4"):
+        path.write_bytes(b"not a video")
+    assert score(run, config("Reader")) == 0
+    found = read_scores(run)
+    assert {(s.frames, s.rule, tuple(s.size)) for s in found} == {(0, "record", ())}
+    assert all(s.score == (0.5 if s.caption in CAPTION_OF else 0.25) for s in found) and len(found) == 9
+
+
+def test_what_travels_to_a_worker_are_the_settings(run, own):
+    stage = ScoreClips(scorer_part("stage_scorers:Table", {}), 5.0)
+    stage.setup()
+    there = pickle.loads(pickle.dumps(stage))
+    stage.close()
+    assert there.scorer is None and there.decoder is None and there.decode_timeout == 5.0
+    assert (there.part, there.folder, there.batch) == (stage.part, "scores/Table", 8)

@@ -185,7 +185,8 @@ def run_arms(
     with bar as tick, ThreadPoolExecutor(workers) as pool:
         children = Children(arguments, names, tick, processes, threads)
         try:
-            for worker in [pool.submit(children.work) for _ in range(min(workers, len(names)))]:
+            places = places_of(config.train, min(workers, len(names)), processes)
+            for worker in [pool.submit(children.work, place) for place in places]:
                 worker.result()
         except BaseException:
             children.failed.append("interrupted")
@@ -195,6 +196,14 @@ def run_arms(
     if children.failed:
         text = f"arm {children.failed[0]!r} failed (see above); the others are kept, run again to go on"
         raise ValueError(f"--run: {run}: {text}")
+
+
+def places_of(train: TrainConfig, workers: int, processes: int = 1) -> list[dict[str, str]]:
+    """An environment for each worker: a GPU of its own, in turn if there are fewer, where each has one process."""
+    from synvita.executors.local import VISIBLE, gpus
+
+    known = gpus() if train.device == "cuda" and processes == 1 else []
+    return [{VISIBLE: known[i % len(known)]} if known else {} for i in range(workers)]
 
 
 def slowest_first(config: RunConfig) -> list[str]:

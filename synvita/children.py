@@ -31,14 +31,14 @@ class Children:
         self.started: list[subprocess.Popen[bytes]] = []
         self.failed: list[str] = []
 
-    def work(self) -> None:
-        """An arm after the other while there are any."""
+    def work(self, own: Mapping[str, str] | None = None) -> None:
+        """An arm after the other while there are any. `own`: environment of this thread's processes alone."""
         child: subprocess.Popen[bytes] | None = None
         arm = ""
         for arm in self.names:
             if self.failed:
                 break
-            child = child or self.start(arm)
+            child = child or self.start(arm, own or {})
             if not self.ask(child, arm):
                 self.failed.append(arm)
             elif self.processes > 1:  # accelerate's launcher hands no input on
@@ -47,7 +47,7 @@ class Children:
         if child is not None:
             self.end(child, arm)
 
-    def start(self, arm: str) -> subprocess.Popen[bytes]:
+    def start(self, arm: str, own: Mapping[str, str]) -> subprocess.Popen[bytes]:
         command, name = [sys.executable, "-m"], FROM_STDIN
         if self.processes > 1:
             launch = ["accelerate.commands.launch", "--num_processes", str(self.processes), "--num_machines", "1"]
@@ -55,7 +55,9 @@ class Children:
             command += [*launch, "--multi_gpu", "-m"]  # on CPUs, too: its launcher for those wants MPI
             name = arm
         command += ["synvita.cli", "arm", "--arm", name, *self.arguments]
-        child = subprocess.Popen(command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            command, env=self.environment | dict(own), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self.started.append(child)
         if self.failed:  # interrupted between the check before and the start
             child.terminate()

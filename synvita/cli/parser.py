@@ -110,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     weigh.add_argument("--scorers", metavar="A,B", help="score with these, and weigh with them as one ensemble")
     for items in (generate, weigh):
         add_executors(items)
-    stage("merge", "put the shards of generate or weigh together", run.run_merge)
+    stage("merge", "put the shards of generate, weigh or evaluate together", run.run_merge)
     stage("status", "what is there, what is missing and what was set aside, by stage", run.run_status)
     train = stage("train", "stage 4: train all arms of a base model", run.run_train)
     train.add_argument("--model", metavar="NAME", help="another base model: of models in the configuration, or any")

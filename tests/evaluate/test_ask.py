@@ -216,9 +216,11 @@ def test_each_run_folder_and_each_arm_loads_its_own_model_and_the_next_task_does
     assert len(loads) == 1
     local.run(qa(), other)
     local.run(qa("yours"), other)
-    assert [adapter for *_, adapter in loads] == [
-        folder / HOME / "adapters" / arm / "3" for folder, arm in ((run, "mine"), (other, "mine"), (other, "yours"))
-    ]
+    arms = ((run, "mine"), (other, "mine"), (other, "yours"))
+    assert [adapter for *_, adapter in loads] == [folder / HOME / "adapters" / arm / "3" for folder, arm in arms]
+    for folder in (run, other, other):
+        local.run(qa("off_the_shelf"), folder)
+    assert [adapter for *_, adapter in loads[3:]] == [None, None]  # each run's videos are its own
 
 
 @pytest.mark.parametrize(("where", "gpus"), [({}, 0.0), ({"device_map": "auto"}, 1.0)])

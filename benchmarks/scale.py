@@ -126,6 +126,7 @@ STEPS = {step.__name__: step for step in (plan, weigh, links, examples, quality,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--triplets", type=int, default=175_000)
+    parser.add_argument("--steps", default=",".join(STEPS), help="these only, as plan,weigh (default: all)")
     parser.add_argument("--step", choices=list(STEPS), help=argparse.SUPPRESS)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     a = parser.parse_args()
@@ -140,7 +141,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder) / "run"
             build(run, number)
-            for name in STEPS:
+            for name in a.steps.split(","):
                 command = [sys.executable, __file__, "--step", name, "--run", str(run)]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 sys.stdout.write(f"{number:>8} {name:<10} {done.stdout}")

@@ -41,7 +41,7 @@ def read_clips(run: Path) -> dict[str, Clip]:
 
 
 def check_clips(run: Path, clips: Iterable[Clip]) -> None:
-    """Whether the clips' files are still those that were recorded; files that are gone are another matter.
+    """Whether the clips' files are still those that were recorded; files that are gone or empty are another matter.
 
     Raises:
         ValueError: a file with other content: how many, the first, and the way out.
@@ -50,7 +50,7 @@ def check_clips(run: Path, clips: Iterable[Clip]) -> None:
     changed = []
     for clip in clips:
         with contextlib.suppress(OSError):
-            if clip.digest and digests.of(clip.file) != clip.digest:
+            if clip.digest and (run / clip.file).stat().st_size and digests.of(clip.file) != clip.digest:
                 changed.append(clip)
     digests.save()
     if changed:
@@ -115,7 +115,7 @@ def check_made_from(run: Path, weights: Path) -> None:
     files = made_from.get(weights.name, {}) if isinstance(made_from, dict) else {}
     digests = Digests(run)
     for file, digest in files.items() if isinstance(files, dict) else ():
-        if not (run / file).is_file() or digests.of(file) != digest:
+        if (run / file).is_file() and digests.of(file) != digest:
             raise ValueError(f"{weights}: {file} has changed since; once more: {again('weigh', run)}")
     digests.save()
 

@@ -34,7 +34,7 @@ TESTS = {  # module of synvita: its own tests, the quickest first
     "core/identity": ["core/test_identity.py"],
     "core/packing": ["core/test_packing.py"],
     "core/provenance": ["core/test_provenance.py"],
-    "core/stage": ["core/test_stage.py"],
+    "core/stage": ["core/test_stamps.py"],
     "core/store": ["core/test_store.py"],
     "core/vocabulary": ["core/test_vocabulary.py"],
     "evaluate/ask": ["evaluate/test_ask.py"],

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +167,8 @@ def run_arms(
 ) -> None:
     """Every arm (or `only` some), `workers` at a time. Stops at the first failure.
 
-    On a CPU each has one thread. `processes`: how many train one arm together (accelerate launch). `model`: what
-    `config` is of (`RunConfig.of_model`).
+    On a CPU each has one thread. One worker is this process; more are processes beside it. `processes`: how many train
+    one arm together (accelerate launch). `model`: what `config` is of (`RunConfig.of_model`).
     """
     names = [arm for arm in slowest_first(config) if only is None or arm in only]
     if do.train:
@@ -178,14 +179,53 @@ def run_arms(
         return
     claim_folder(run, Model.of(config.train))
     fill_cache(run, config, do)
-    arguments = ["--run", str(run), "--seed", str(seed), *do.flags, *([] if model is None else ["--model", model])]
-    threads = {"OMP_NUM_THREADS": "1"} if config.train.device == "cpu" else {}
     verbs = " + ".join(verb for verb, wanted in (("train", do.train), ("ask", do.ask)) if wanted)
-    bar = progress(f"{verbs} {len(names)} arms", sum(work.values()))
-    with bar as tick, ThreadPoolExecutor(workers) as pool:
-        children = Children(arguments, names, tick, processes, threads)
+    workers = min(workers, len(names))
+    with progress(f"{verbs} {len(names)} arms", sum(work.values())) as tick:
+        if workers == processes == 1:
+            arms_here(run, config, names, seed, do, tick)
+        else:
+            arguments = ["--run", str(run), "--seed", str(seed), *do.flags]
+            arguments += [] if model is None else ["--model", model]
+            arms_beside(run, config, names, arguments, workers, processes, tick)
+
+
+def arms_here(run: Path, config: RunConfig, names: Sequence[str], seed: int, do: Do, tick: Tick) -> None:
+    """One arm after the other in this process: starting another costs seconds of imports."""
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        if config.train.device == "cpu":
+            torch.set_num_threads(1)
+        for arm in names:
+            with only_one(run, lock_of(config, arm, seed)):
+                do_arm(run, config, arm, seed, do, partial(tick_arm, tick, arm))
+    except ValueError as error:
+        raise ValueError(f"arm {arm!r}: {error}; the others are kept, run again to go on") from error
+    finally:
+        torch.set_num_threads(threads)
+
+
+def tick_arm(tick: Tick, arm: str, text: str = "") -> None:
+    tick(f"{arm}: {text}" if text else "")
+
+
+def arms_beside(
+    run: Path,
+    config: RunConfig,
+    names: Sequence[str],
+    arguments: Sequence[str],
+    workers: int,
+    processes: int,
+    tick: Tick,
+) -> None:
+    """`workers` arms at a time, each in a process beside this one. `arguments`: of `synvita arm`."""
+    threads = {"OMP_NUM_THREADS": "1"} if config.train.device == "cpu" else {}
+    with ThreadPoolExecutor(workers) as pool:
+        children = Children(arguments, names, partial(tick_arm, tick), processes, threads)
         try:
-            places = places_of(config.train, min(workers, len(names)), processes)
+            places = places_of(config.train, workers, processes)
             for worker in [pool.submit(children.work, place) for place in places]:
                 worker.result()
         except BaseException:

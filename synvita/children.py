@@ -73,7 +73,7 @@ class Children:
             text = line.decode("utf-8", "replace").strip()
             if text == DONE:
                 return True
-            self.tick(f"{arm}: {text}" if text else "")
+            self.tick(arm, text)
         return False
 
     def end(self, child: subprocess.Popen[bytes], arm: str) -> None:

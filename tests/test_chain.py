@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from run_files import weight_rows
 from small import HOME, SMALL
@@ -166,6 +168,24 @@ def test_an_arm_that_fails_is_named_and_the_one_beside_it_is_kept(small_run, tmp
     assert not children_of(run)
     file = f"{HOME}/adapters/real_only/0/adapter_model.safetensors"
     assert (run / file).read_bytes() == (small_run / file).read_bytes()
+
+
+def test_with_one_worker_the_arm_that_fails_is_named_in_one_line_and_the_threads_are_those_of_before(
+    small_run, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    arm = "{broken: {weights: uniform, consistency_weight: 1.0e+300}}"
+    torch.set_num_threads(2)
+    try:
+        assert main(["train", "--run", str(run), "--arms", "broken", "--train.arms", arm]) == 2
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    errors = capsys.readouterr().err
+    assert re.search(
+        r"^synvita: arm 'broken': .*the loss is inf.*the others are kept, run again to go on$", errors, re.M
+    )
 
 
 def test_an_arm_with_weights_that_nobody_made_is_refused_before_any_arm_begins(small_run, tmp_path, capsys):

@@ -34,6 +34,17 @@ def segment_middles_rounded(n: int, k: int) -> list[int]:
     return [int(step / 2) + int(i) for i in np.round(step * np.arange(k))]
 
 
+def whole_steps(n: int, k: int) -> list[int]:
+    """From the first frame on in steps of n // k (at least 1): t2v_metrics' rule for image models."""
+    step = max(1, n // k)
+    return [min(i * step, n - 1) for i in range(k)]
+
+
+def first_frames(n: int, k: int) -> list[int]:
+    """The first k frames; a shorter video repeats its last one (GenAI-Bench's rule, k = 36)."""
+    return [min(i, n - 1) for i in range(k)]
+
+
 # Each video LLM was trained with one. They differ by a frame here and there, which is enough to shift its scores.
 RULES = {
     "both_ends": both_ends,
@@ -42,7 +53,15 @@ RULES = {
     "segment_starts": segment_starts,
     "segment_middles": segment_middles,
     "segment_middles_rounded": segment_middles_rounded,
+    "whole_steps": whole_steps,
+    "first_frames": first_frames,
 }
+
+
+def check_rule(name: str) -> None:
+    """ValueError: nobody knows this rule."""
+    if name not in RULES:
+        raise ValueError(f"rule: unknown frame rule {name!r}; known: {', '.join(RULES)}")
 
 
 def uniform_indices(n: int, k: int, rule: str = "both_ends") -> list[int]:
@@ -51,8 +70,7 @@ def uniform_indices(n: int, k: int, rule: str = "both_ends") -> list[int]:
     Raises:
         ValueError: unknown rule, n < 1 or k < 1.
     """
-    if rule not in RULES:
-        raise ValueError(f"rule: unknown frame rule {rule!r}; known: {', '.join(RULES)}")
+    check_rule(rule)
     if n < 1 or k < 1:
         raise ValueError(f"n, k: need at least one frame to take from and one to take, got n={n}, k={k}")
     return RULES[rule](n, k)
@@ -76,6 +94,7 @@ class FramePolicy:
     step: int = 1
 
     def __post_init__(self) -> None:
+        check_rule(self.rule)
         for name, low in (("count", 0), ("least", 1), ("most", 1), ("step", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < low:

@@ -67,6 +67,8 @@ def test_long_videos_lose_their_first_and_last_second_by_the_trimmed_rule(
 def test_an_unknown_rule_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'middle'; known: both_ends, both_ends_rounded"):
         uniform_indices(8, 4, "middle")
+    with pytest.raises(ValueError, match="'middle'; known: both_ends, both_ends_rounded"):
+        FramePolicy(8, "middle")
 
 
 @pytest.mark.parametrize(("n", "k"), [(0, 4), (4, 0)])

@@ -66,6 +66,7 @@ def test_the_authors_normaliser_is_that_of_the_micro_batch(run):
 
 PROCESS = textwrap.dedent("""
     import sys
+    import time
     from dataclasses import replace
     from pathlib import Path
     import torch
@@ -75,7 +76,7 @@ PROCESS = textwrap.dedent("""
     from synvita.train.loop import train_arm
     from synvita.videollm.lora import Lora
     changes = eval(sys.argv[4])
-    tick = lambda *_: print(".", end="", flush=True)
+    tick = lambda *_: (print(".", end="", flush=True), time.sleep(0.3))  # a signal arrives before the last step
     train_arm(Path(sys.argv[2]), sys.argv[3], ARM, replace(CONFIG, **changes), 0, tick)
 """)
 

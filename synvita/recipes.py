@@ -22,7 +22,10 @@ from synvita.world.dataset import WorldConfig
 MPLUG_OWL = "MAGAer13/mplug-owl-llama-7b-video"
 VIDEO_LLAVA = "LanguageBind/Video-LLaVA-7B"
 PROJECTOR, VICUNA = "LanguageBind/Video-LLaVA-Pretrain-7B", "lmsys/vicuna-7b-v1.5"
-MINI_SCORERS = {"llava": {"checkpoint": "mini-llava"}, "video_llm": {"checkpoint": "mini-video-llava"}}
+MINI_SCORERS = {
+    "llava": {"checkpoint": "mini-llava", "rule": "both_ends"},
+    "video_llm": {"checkpoint": "mini-video-llava"},
+}
 MINI_ARMS = dict(sorted((ARMS | VIDEO_ARMS).items(), key=lambda item: item[1].weights == "oracle"))  # the ceiling last
 
 

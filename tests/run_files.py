@@ -6,7 +6,7 @@ from synvita.core.records import ClipWeight
 from synvita.core.store import read_records, write_records
 from synvita.executors import local
 
-MINI = {"llava": {"checkpoint": "mini-llava"}, "video_llm": {"checkpoint": "mini-video-llava"}}
+MINI = {"llava": {"checkpoint": "mini-llava", "rule": "both_ends"}, "video_llm": {"checkpoint": "mini-video-llava"}}
 
 
 def write_clips(run, clips):

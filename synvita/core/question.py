@@ -33,13 +33,22 @@ class Answers:
     end: int
 
 
+class CaptionError(ValueError):
+    """A caption that cannot be asked about; the message says why and the way out."""
+
+
+def shown(caption: str) -> str:
+    """A caption in a message: its start."""
+    return f"{caption[:40]!r}..." if len(caption) > 40 else repr(caption)
+
+
 def check_caption(caption: str, special: list[str]) -> None:
-    """ValueError: an empty caption, or one that holds a special token."""
+    """CaptionError: an empty caption, or one that holds a special token."""
     if not caption.strip():
-        raise ValueError("caption: empty; give some text")
+        raise CaptionError("caption: empty; give some text")
     clash = next((token for token in special if token in caption), None)
     if clash is not None:
-        raise ValueError(f"caption {caption[:60]!r}: holds the special token {clash!r}; captions are plain text")
+        raise CaptionError(f"caption {caption[:60]!r}: holds the special token {clash!r}; captions are plain text")
 
 
 class Questioner:

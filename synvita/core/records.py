@@ -163,6 +163,7 @@ class ScoredClip:
 
     What the scorer saw: `frames` frames, chosen by `rule` (of `core.video`; "record": the clip's record alone), of
     `size` (height, width) before the scorer's own preprocessing; `clip_digest`: of the clip's file.
+    `quantity`: what the number is (`core.alignment.QUANTITIES`).
     """
 
     clip_id: str
@@ -173,9 +174,10 @@ class ScoredClip:
     size: list[int]
     score: float
     clip_digest: str = ""
+    quantity: str = "score"
 
     def __post_init__(self) -> None:
-        for name in ("clip_id", "caption", "scorer", "rule"):
+        for name in ("clip_id", "caption", "scorer", "rule", "quantity"):
             require_text(name, getattr(self, name))
         require_whole("frames", self.frames)
         require_share("score", self.score)

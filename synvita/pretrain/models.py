@@ -94,6 +94,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     side = model.config.vision_config.image_size
     size = {"height": side, "width": side}
     preprocessor = {
+        "preprocess": "video_llava",  # for the LLaVA scorer, which otherwise prepares images as VQAScore does
         "crop_size": size,
         "size": {"shortest_edge": side},
         "image_mean": CLIP_MEAN,

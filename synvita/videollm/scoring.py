@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from synvita.core.alignment import log_odds
 from synvita.core.packing import Segment, pack
-from synvita.core.question import Asked
+from synvita.core.question import Asked, CaptionError, shown
 from synvita.videollm.packed import hidden_states, prefix_segment, together
 from synvita.videollm.protocol import Media, VideoLLM
 
@@ -39,18 +39,17 @@ def ask_within(model: VideoLLM, media: Media, caption: str, long_captions: str =
     """The question about a caption, if it fits the model's context with its answer: that is never cut off.
 
     Raises:
-        ValueError: too long, and `long_captions` is "error"; or nothing is left of it.
+        CaptionError: too long, and `long_captions` is "error"; or nothing is left of it.
     """
     asked = model.questioner.ask(caption)
     context: int = model.language.config.max_position_embeddings
     room = context - len(media.ids) - 2  # the answer and its end
     if len(asked.ids) <= room:
         return asked
-    shown = f"{caption[:40]!r}..." if len(caption) > 40 else repr(caption)
     if long_captions == "error":
         need = len(media.ids) + len(asked.ids) + 2
-        raise ValueError(
-            f"caption {shown}: {need} tokens with its video, the model takes {context}; "
+        raise CaptionError(
+            f"caption {shown(caption)}: {need} tokens with its video, the model takes {context}; "
             "shorten it or give --long-captions truncate"
         )
     words = caption.split()
@@ -60,8 +59,9 @@ def ask_within(model: VideoLLM, media: Media, caption: str, long_captions: str =
         fits = len(model.questioner.ask(" ".join(words[:middle])).ids) <= room
         low, high = (middle, high) if fits else (low, middle - 1)
     if not low:
-        raise ValueError(f"caption {shown}: the video leaves no room for it in the model's {context} tokens")
-    warnings.warn(f"caption {shown}: cut to its first {low} of {len(words)} words to fit the context", stacklevel=2)
+        raise CaptionError(f"caption {shown(caption)}: the video leaves no room in the model's {context} tokens")
+    cut = f"cut to its first {low} of {len(words)} words to fit the context"
+    warnings.warn(f"caption {shown(caption)}: {cut}", stacklevel=2)
     return model.questioner.ask(" ".join(words[:low]))
 
 
@@ -74,6 +74,38 @@ def prefill(model: VideoLLM, media: list[Media], more: list[list[int]]) -> tuple
     visual, deep = together(media)
     hidden_states(model.language, packed, model.placeholder, visual, deep, cache, causal=True)
     return cache, [after[0] for after in packed.after], packed.ids.shape[1]
+
+
+@torch.no_grad()
+def score_answers(
+    model: Any,
+    media: list[Media],
+    asked: list[list[Asked]],
+    measure: Callable[[Tensor], Tensor],
+    questions_at_once: int = 16,
+) -> list[Tensor]:
+    """As `score_questions`, for quantities that look at "Yes" and its end.
+
+    Args:
+        model: needs `language`, `placeholder`, `logits` and a `questioner`.
+        measure: (n, 2, vocab) logits at the two positions -> (n,).
+    Returns:
+        (N,) for each of `media`.
+    """
+    stop = min(shared_length(some) for some in asked)
+    cache, first, behind = prefill(model, media, [some[0].ids[:stop] for some in asked])
+    scores: list[list[Tensor]] = [[] for _ in asked]
+    for start in range(0, max(len(some) for some in asked), questions_at_once):
+        part = slice(start, start + questions_at_once)
+        rows = [[Segment([*a.ids[stop:], model.questioner.answers.yes]) for a in some[part]] for some in asked]
+        packed = pack(rows, 0, behind, first)
+        states = hidden_states(model.language, packed, model.placeholder, cache=cache)
+        cache.crop(-packed.ids.shape[1])
+        ends = [(b, packed.starts[b][s] + len(q.ids)) for b, row in enumerate(rows) for s, q in enumerate(row)]
+        pairs = states[[[b, b] for b, _ in ends], [[end - 2, end - 1] for _, end in ends]]
+        for (b, _), value in zip(ends, measure(model.logits(pairs)), strict=True):
+            scores[b].append(value)
+    return [torch.stack(values) for values in scores]
 
 
 @torch.no_grad()

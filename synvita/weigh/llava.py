@@ -1,96 +1,209 @@
-"""LLaVA as a VQA scorer of single frames: f-bar = exp(-mean cross-entropy of "Yes" + end), averaged over frames.
+"""LLaVA-1.5 as a VQA scorer of single frames, with VQAScore's pixels and prompt, in three layouts.
 
-A frame-level scorer sees no time: that is a property of the paper's ensemble too.
+official: liuhaotian's flat config (`mm_vision_tower`), the vision tower inside or in CLIP's own folder.
+hf: llava-hf's, whose last 64 vocabulary rows are random: the softmax leaves them out.
+miniature: the hf layout with a question and preprocessing of its own, stored with the checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from synvita.core.alignment import vqa_score
-from synvita.core.frame_rules import FramePolicy
-from synvita.core.packing import Segment, pack
 from synvita.core.pixels import Preprocess
-from synvita.core.question import Questioner
-from synvita.core.video import Sampled
-from synvita.videollm.checkpoints import find_checkpoint, model_type, quiet, readable, revision_by_name
-from synvita.videollm.claims import load_whole
-from synvita.videollm.packed import hidden_states
-from synvita.videollm.protocol import check_device, dtype_of
-from synvita.videollm.scoring import shared_length
+from synvita.core.question import Answers, Asked, CaptionError, Questioner, check_caption, shown
+from synvita.core.reading import read_json
+from synvita.videollm.checkpoints import model_type
+from synvita.videollm.claims import check_claims, load_whole
+from synvita.videollm.families.authors_prompts import SentencePiece
+from synvita.videollm.families.video_llava_layouts import llama_config
+from synvita.videollm.protocol import Media
+from synvita.videollm.scoring import score_answers
+from synvita.videollm.weights import load_llama, part, read_weights
+from synvita.weigh.clip_tower import INSIDE, hidden_layer, load_tower
+from synvita.weigh.image_pixels import ImagePixels
+from synvita.weigh.image_scorer import ImageScorer
+from synvita.weigh.vqa_prompts import QUESTION, framed
 
-KNOB = "--scorers.llava.checkpoint"
-QUESTION = 'Does this figure show "{caption}"? Please answer yes or no.'
+PLACEHOLDER = -200
+OWN_PIXELS = "video_llava"  # as `preprocess` in preprocessor_config.json: what the miniature was trained with
+EOS = 2
 
 
-class Llava:
-    """Scores a clip with one vision pass per frame and one shared prefix per frame for all captions.
+class FramedQuestioner:
+    """VQAScore's prompt as its code tokenises it: the text on each side of the image alone, question and answer
+    together (the blank behind "ASSISTANT:" would be a token of its own otherwise)."""
 
-    frames: of a clip, spread evenly. dtype: of the weights; scores are fp32.
-    """
+    def __init__(self, encode: Callable[[str], list[int]], bos: int, special: list[str], vocabulary: int):
+        self.encode, self.bos, self.special, self.vocabulary = encode, bos, special, vocabulary
+        yes, no = (self.encode(framed("x")[1] + word) for word in ("Yes", "No"))
+        if yes[:-1] != no[:-1] or yes[-1] == no[-1]:
+            raise ValueError(f"the tokenizer makes {yes[-2:]} and {no[-2:]} of the answers Yes and No, not an id each")
+        self.answers = Answers(yes[-1], no[-1], EOS)
+        one, other = (self.encode(framed(caption)[1]) for caption in ("x", "1"))
+        self.same = next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
 
-    def __init__(self, checkpoint: str, device: str = "cpu", dtype: str = "float32", frames: int = 4):
-        check_device(device, "--scorers.llava.device")
-        self.checkpoint, self.device, self.dtype = checkpoint, device, dtype_of(dtype, "--scorers.llava.dtype")
-        self.looks_at = FramePolicy(frames)
-        self.model: Any = None
+    def prefix(self) -> list[int]:
+        return [self.bos, *self.encode(framed("x")[0]), PLACEHOLDER]
 
-    def describe(self) -> dict[str, Any]:
-        return {
-            "revision": revision_by_name(self.checkpoint, KNOB),
-            "question": QUESTION,
-            "frames": asdict(self.looks_at),
-            "dtype": str(self.dtype),
-        }
+    def ask(self, caption: str) -> Asked:
+        """CaptionError: empty, or with a special token."""
+        check_caption(caption, self.special)
+        ids = self.encode(framed(caption)[1] + "Yes")[:-1]
+        return Asked(ids, (min(self.same, len(ids) - 1), len(ids)))
 
-    def load(self) -> None:
-        """ValueError: another architecture; a damaged checkpoint, as `readable`."""
-        from transformers import AutoTokenizer
 
-        quiet()
-        folder = find_checkpoint(self.checkpoint, KNOB)
-        with readable(folder, KNOB):
-            if model_type(folder) != "llava":
-                raise ValueError(f"{folder}: is a {model_type(folder)!r} checkpoint, not 'llava'")
-            self.model = load_whole(folder, dtype=self.dtype).to(self.device)
-            self.questioner = Questioner(AutoTokenizer.from_pretrained(folder), "image", QUESTION)
-            self.preprocess = Preprocess.from_folder(folder)
-            need = self.model.config.vision_config.image_size
-            if self.preprocess.size != need:
-                size = self.preprocess.size
-                raise ValueError(f"{folder}: preprocessor_config.json gives {size} pixels, the tower sees {need}")
+@dataclass
+class Parts:
+    """What any layout is read into."""
 
-    def visual(self, frames: np.ndarray) -> Tensor:
-        """(T, H, W, 3) uint8 -> (T, N, width)."""
-        inner, config = self.model.model, self.model.config
-        pixels = self.preprocess(frames).to(inner.device, self.dtype)
-        seen = inner.vision_tower(pixels, output_hidden_states=True)
-        tokens = seen.hidden_states[config.vision_feature_layer]
-        if config.vision_feature_select_strategy == "default":
-            tokens = tokens[:, 1:]
-        return inner.multi_modal_projector(tokens)
+    tower: Any
+    projector: Callable[[Tensor], Tensor]
+    language: Any
+    head: Any
+    layer: int
+    drop_class: bool
+    random_rows: bool = False  # behind the vocabulary's own
 
-    @torch.no_grad()
-    def score(self, video: Sampled, captions: Sequence[str]) -> np.ndarray:
-        """N captions of one clip -> (N,) fp32 scores in [0, 1], averaged over the frames."""
-        if self.model is None:
-            self.load()
-        visual = self.visual(video.frames)
-        asked = [self.questioner.ask(caption) for caption in captions]
-        stop, answers = shared_length(asked), self.questioner.answers
-        before = self.questioner.prefix()  # it ends with the placeholder
-        root = Segment([*before, *before[-1:] * (visual.shape[1] - 1), *asked[0].ids[:stop]])
-        row = [root, *(Segment([*a.ids[stop:], answers.yes], 0) for a in asked)]
-        packed = pack([row] * len(video.frames))
-        hidden = hidden_states(self.model.model.language_model, packed, before[-1], visual.flatten(0, 1))
-        ends = torch.tensor([start + len(s.ids) for start, s in zip(packed.starts[0][1:], row[1:], strict=True)])
-        at = torch.stack([ends - 2, ends - 1], 1)  # the tokens that predict the answer and its end
-        logits = self.model.lm_head(hidden[:, at])  # (T, N, 2, vocab)
-        wanted = torch.tensor([answers.yes, answers.end], device=logits.device)
-        return vqa_score(logits, wanted).mean(0).cpu().numpy()
+
+class Llava(ImageScorer):
+    """One vision pass per frame, one pass of the prompt with the frame for all captions; see `ImageScorer`."""
+
+    known_as = "llava"
+    question = QUESTION
+    placeholder = PLACEHOLDER
+
+    def images_as(self) -> str:
+        return "padded to a square, bicubic, or as the checkpoint's preprocessor_config.json says"
+
+    def build(self, folder: Path) -> None:
+        kind, config = model_type(folder), read_json(folder / "config.json")
+        if "mm_vision_tower" in config and kind in ("llava", "llava_llama"):
+            self.parts = official(folder, config, self)
+        elif kind == "llava":
+            self.parts = transformers_layout(folder, self)
+        else:
+            raise ValueError(f"{folder}: is a {kind!r} checkpoint, not 'llava'")
+        self.language, size = self.parts.language, self.parts.tower.config.image_size
+        self.questioner, self.preprocess = questioner_of(folder), pixels_of(folder, size)
+        rows = self.parts.head.out_features
+        self.width = getattr(self.questioner, "vocabulary", rows) if self.parts.random_rows else rows
+        self.placeholder = self.questioner.prefix()[-1]
+        self.answers = self.questioner.answers
+
+    def pixels(self, images: np.ndarray) -> Tensor:
+        return self.preprocess(images)
+
+    def look(self, pixels: Tensor) -> Tensor:
+        parts = [
+            self.parts.projector(hidden_layer(self.parts.tower, some, self.parts.layer, self.parts.drop_class))
+            for some in pixels.split(self.at_once)
+        ]
+        return torch.cat(parts)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return self.parts.head(hidden)[..., : self.width]
+
+    def answer_scores(self, looked: list[Tensor], captions: Sequence[Sequence[str]]) -> list[Tensor]:
+        before = self.questioner.prefix()
+        media, asked, scores = [], [], []
+        for frames, texts in zip(looked, captions, strict=True):
+            ids = [*before[:-1], *before[-1:] * frames.shape[1]]
+            questions = [self.ask_within(len(ids), caption) for caption in texts]
+            media += [Media(ids, frame) for frame in frames]
+            asked += [questions] * len(frames)
+        step = max(1, self.at_once // max(map(len, captions)))
+        for start in range(0, len(media), step):
+            rows = slice(start, start + step)
+            scores += score_answers(self, media[rows], asked[rows], self.measure, self.at_once)
+        each, stacked = iter(scores), []
+        for frames in looked:
+            stacked.append(torch.stack([next(each) for _ in frames]))
+        return stacked
+
+    def ask_within(self, before: int, caption: str) -> Asked:
+        """CaptionError: longer than the model takes."""
+        asked = self.questioner.ask(caption)
+        need, context = before + len(asked.ids) + 2, self.language.config.max_position_embeddings
+        if need > context:
+            raise CaptionError(
+                f"caption {shown(caption)}: {need} tokens with its frame, the model takes {context}; shorten it"
+            )
+        return asked
+
+
+def own_pixels(folder: Path) -> bool:
+    path = folder / "preprocessor_config.json"
+    return path.exists() and read_json(path).get("preprocess") == OWN_PIXELS
+
+
+def pixels_of(folder: Path, size: int) -> Any:
+    """VQAScore's preprocessing, or the checkpoint's own. ValueError: its size is not the tower's."""
+    if not own_pixels(folder):
+        return ImagePixels(size, pad=True)
+    found = Preprocess.from_folder(folder)
+    if found.size != size:
+        raise ValueError(f"{folder}: preprocessor_config.json gives {found.size} pixels, the tower sees {size}")
+    return found
+
+
+def questioner_of(folder: Path) -> Any:
+    """VQAScore's prompt, or the chat template of a checkpoint that stores a question of its own."""
+    if (folder / "tokenizer.model").exists():
+        pieces = SentencePiece(folder)
+        return FramedQuestioner(pieces.encode, 1, ["<s>", "</s>", "<image>"], pieces.model.get_piece_size())
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if getattr(tokenizer, "init_kwargs", {}).get("question"):
+        return Questioner(tokenizer, "image", QUESTION)
+
+    def encode(text: str) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    special = [token for token in [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()] if token]
+    return FramedQuestioner(encode, tokenizer.bos_token_id or 1, special, tokenizer.vocab_size)
+
+
+def transformers_layout(folder: Path, scorer: Llava) -> Parts:
+    model = load_whole(folder, **scorer.how.placement())
+    config, inner = model.config, model.model
+    drop = config.vision_feature_select_strategy == "default"
+    head, layer = model.lm_head, config.vision_feature_layer
+    return Parts(inner.vision_tower, inner.multi_modal_projector, inner.language_model, head, layer, drop, True)
+
+
+def official(folder: Path, config: dict[str, Any], scorer: Llava) -> Parts:
+    """liuhaotian's layout. ValueError: another projector; tensors as in `weights.check_names`."""
+    if config.get("mm_projector_type", "mlp2x_gelu") != "mlp2x_gelu":
+        raise ValueError(f"{folder}: mm_projector_type is {config['mm_projector_type']!r}; LLaVA-1.5's is 'mlp2x_gelu'")
+    how, tensors = scorer.how, read_weights(folder)
+    check_claims(config, tensors, str(folder))
+    mine = {k: v for k, v in tensors.items() if not k.startswith(("model.vision_tower.", "model.mm_projector."))}
+    language = load_llama(llama_config(config), mine, str(folder), how)
+    inside = part(tensors, f"model.{INSIDE}")
+    tower = load_tower(inside, config, folder, how, scorer.knob("tower"))
+    drop = config.get("mm_vision_select_feature", "patch") == "patch"
+    projector = projector_of(part(tensors, "model.mm_projector."), str(folder))
+    projector.to(how.vision_device(), how.dtype)
+    return Parts(tower, projector, language.model, language.lm_head, config.get("mm_vision_select_layer", -2), drop)
+
+
+def projector_of(tensors: dict[str, Tensor], where: str) -> nn.Module:
+    """Linear, exact GELU, Linear. ValueError: tensors as in `weights.check_names`."""
+    from synvita.videollm.weights import fit
+
+    try:
+        (inner, width), outer = tensors["0.weight"].shape, tensors["2.weight"].shape[0]
+    except (KeyError, ValueError):
+        raise ValueError(f"{where}: no projector model.mm_projector.0 and .2 in its weights; fetch it again") from None
+    with torch.device("meta"):
+        made = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, outer))
+    fit(made, tensors, where)
+    return made.eval().requires_grad_(False)

@@ -26,10 +26,13 @@ class Scorer(Protocol):
 
     Only `score` must be there. `describe()` says what decides its scores (default: the configuration alone).
     `load()`: once per worker, before the first clip. `looks_at`: the frames that it wants, known after `load` at the
-    latest (default: 4 of the clip); None: it judges by the clip's record and gets that instead.
+    latest (default: 4 of the clip); None: it judges by the clip's record and gets that instead. `quantity`: what its
+    scores are, one of `core.alignment.QUANTITIES` or a name of one's own (default "score"); only scorers of one
+    quantity are averaged. `score_many(videos, captions)`: several clips in one pass, for scorers that gain from it.
     """
 
     looks_at: FramePolicy | None
+    quantity: str
 
     def describe(self) -> dict[str, Any]:
         """Revision, prompt, frames, dtype, ...: JSON values; no weights are loaded."""
@@ -49,8 +52,16 @@ def described(scorer: Any) -> dict[str, Any]:
     return scorer.describe() if callable(getattr(scorer, "describe", None)) else {}
 
 
+class NoScore(ValueError):
+    """A number that is no score, for one clip of many."""
+
+
 def checked(values: Any, captions: Sequence[str], knob: str, clip: str) -> list[float]:
-    """What a scorer gave for a clip: as many scores as captions, each in [0, 1]; ValueError names scorer and clip."""
+    """What a scorer gave for a clip: as many scores as captions, each in [0, 1].
+
+    Raises:
+        ValueError: no list, or another number of scores: the scorer is broken. NoScore: NaN, or outside [0, 1].
+    """
     try:
         scores = [float(value) for value in values]
     except (TypeError, ValueError) as error:
@@ -59,5 +70,5 @@ def checked(values: Any, captions: Sequence[str], knob: str, clip: str) -> list[
         raise ValueError(f"{knob}: clip {clip}: {len(scores)} scores of {len(captions)} captions")
     for value, caption in zip(scores, captions, strict=True):
         if not 0 <= value <= 1:  # NaN, too
-            raise ValueError(f"{knob}: clip {clip}: {value} of {caption!r} is no score in [0, 1]")
+            raise NoScore(f"{knob}: clip {clip}: {value} of {caption!r} is no score in [0, 1]")
     return scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from synvita.core.artefacts import check_clips, read_clips
 from synvita.core.backends import Part, check_known
 from synvita.core.decoder import Decoder
 from synvita.core.links import clip_links
+from synvita.core.question import CaptionError
 from synvita.core.records import Clip, ScoredClip, Triplet
 from synvita.core.stage import Resources, SetAside, resources_of
 from synvita.core.store import read_records
+from synvita.core.video import Sampled
 from synvita.core.video_file import VideoError
-from synvita.weigh.scorer import FRAMES, SCORERS, checked, described, load_scorer
+from synvita.weigh.scorer import FRAMES, SCORERS, NoScore, checked, described, load_scorer
 
 Entries = Mapping[str, Mapping[str, Any]]
 
@@ -97,24 +100,52 @@ class ScoreClips:
         self.decoder = Decoder(self.decode_timeout)
 
     def work(self, run: Path, batch: Sequence[Asked]) -> list[list[ScoredClip] | SetAside]:
-        return [self.scored(run, item) for item in batch]
+        """A clip that cannot be read, or that gets no score, is set aside with its reason."""
+        seen = [self.seen(run, item.clip) for item in batch]
+        values = self.values([(s, item.captions) for s, item in zip(seen, batch, strict=True)])
+        return [self.records(*row) for row in zip(batch, seen, values, strict=True)]
 
-    def scored(self, run: Path, item: Asked) -> list[ScoredClip] | SetAside:
-        """A clip that cannot be read is set aside with its reason."""
+    def seen(self, run: Path, clip: Clip) -> Any:
+        """What the scorer looks at: frames, the clip's record, or why there are none."""
         assert self.decoder is not None
-        clip, policy = item.clip, getattr(self.scorer, "looks_at", FRAMES)
-        seen: Any = clip
+        policy = getattr(self.scorer, "looks_at", FRAMES)
+        try:
+            return clip if policy is None else self.decoder.video(run / clip.file, policy)
+        except VideoError as error:
+            return SetAside(str(error))
+
+    def values(self, asked: Sequence[tuple[Any, list[str]]]) -> list[Any]:
+        """The scores of each clip, or why it has none; in one pass where the scorer can."""
+        there = [(seen, texts) for seen, texts in asked if not isinstance(seen, SetAside)]
+        many = getattr(self.scorer, "score_many", None)
+        values: list[Any] | None = None
+        if callable(many) and there:
+            with contextlib.suppress(VideoError, CaptionError):  # of one of them: then each alone
+                values = list(many([seen for seen, _ in there], [texts for _, texts in there]))
+        each = iter(self.alone(*row) for row in there) if values is None else iter(values)
+        return [seen if isinstance(seen, SetAside) else next(each) for seen, _ in asked]
+
+    def alone(self, seen: Any, captions: list[str]) -> Any:
+        try:
+            return self.scorer.score(seen, captions)
+        except (VideoError, CaptionError) as error:
+            return SetAside(str(error))
+
+    def records(self, item: Asked, seen: Any, values: Any) -> list[ScoredClip] | SetAside:
+        if isinstance(values, SetAside):
+            return values
+        clip, knob = item.clip, self.part.knob
+        try:
+            scores = checked(values, item.captions, knob, clip.clip_id)
+        except NoScore as error:
+            return SetAside(str(error))
         told: dict[str, Any] = {"frames": 0, "rule": "record", "size": []}
-        if policy is not None:
-            try:
-                seen = self.decoder.video(run / clip.file, policy)
-            except VideoError as error:
-                return SetAside(str(error))
-            told = {"frames": len(seen.frames), "rule": policy.rule, "size": list(seen.frames.shape[1:3])}
-        values = checked(self.scorer.score(seen, item.captions), item.captions, self.part.knob, clip.clip_id)
-        found = zip(item.captions, values, strict=True)
-        told["clip_digest"] = clip.digest
-        return [ScoredClip(clip.clip_id, text, self.part.name, score=round(value, 7), **told) for text, value in found]
+        if isinstance(seen, Sampled):
+            rule = getattr(self.scorer, "rule", None) or getattr(self.scorer, "looks_at", FRAMES).rule
+            told = {"frames": len(seen.frames), "rule": rule, "size": list(seen.frames.shape[1:3])}
+        told |= {"clip_digest": clip.digest, "quantity": getattr(self.scorer, "quantity", "score")}
+        rows = zip(item.captions, scores, strict=True)
+        return [ScoredClip(clip.clip_id, text, self.part.name, score=round(value, 7), **told) for text, value in rows]
 
     def close(self) -> None:
         if self.decoder is not None:

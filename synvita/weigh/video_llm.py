@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from synvita.core.alignment import vqa_score
+from synvita.core.alignment import check_quantity, quantity
 from synvita.core.frame_rules import FramePolicy
-from synvita.core.packing import Segment, pack
 from synvita.core.video import Sampled
 from synvita.videollm.checkpoints import revision_by_name
 from synvita.videollm.models import load_model
-from synvita.videollm.packed import hidden_states
 from synvita.videollm.protocol import Loading, dtype_of
-from synvita.videollm.scoring import ask_within, prefill, shared_length
+from synvita.videollm.scoring import QUESTIONS_AT_ONCE, ask_within, score_answers
 
 KNOB = "--scorers.video_llm.checkpoint"
 
@@ -24,7 +23,7 @@ KNOB = "--scorers.video_llm.checkpoint"
 class VideoLLMScorer:
     """f-bar = exp(-mean cross-entropy of "Yes" and its end), for the frames that the model itself takes.
 
-    `frames` to `base`: as of `videollm.protocol.Loading`.
+    `frames` to `base`: as of `videollm.protocol.Loading`. `quantity`: another of `core.alignment.QUANTITIES`.
     """
 
     def __init__(
@@ -38,8 +37,10 @@ class VideoLLMScorer:
         temporal_attention: bool | None = None,
         tower: str | None = None,
         base: str | None = None,
+        quantity: str = "vqa_score",
     ):
-        self.checkpoint = checkpoint
+        check_quantity(quantity, "--scorers.video_llm.quantity")
+        self.checkpoint, self.quantity = checkpoint, quantity
         torch_dtype = dtype_of(dtype, "--scorers.video_llm.dtype")
         self.how = Loading(temporal_attention, torch_dtype, device, device_map, load_4bit, tower, base, frames)
         self.model: Any = None
@@ -49,7 +50,8 @@ class VideoLLMScorer:
         """Prompt and frames are the checkpoint's."""
         parts = {"revision": self.checkpoint, "tower": self.how.tower, "base": self.how.base}
         found = {key: revision_by_name(name, KNOB) for key, name in parts.items() if name is not None}
-        return {**found, "dtype": str(self.how.dtype), "load_4bit": self.how.load_4bit, "frames": self.how.frames}
+        how = {"dtype": str(self.how.dtype), "load_4bit": self.how.load_4bit, "frames": self.how.frames}
+        return {**found, **how, "quantity": self.quantity}
 
     def load(self) -> None:
         """ValueError: as `load_model`."""
@@ -61,14 +63,13 @@ class VideoLLMScorer:
         """N captions of one clip -> (N,) fp32 scores in [0, 1]."""
         if self.model is None:
             self.load()
-        model, answers = self.model, self.model.questioner.answers
-        media = model.media([model.look(video)])[0]
-        asked = [ask_within(model, media, caption) for caption in captions]
-        stop = shared_length(asked)
-        cache, first, behind = prefill(model, [media], [asked[0].ids[:stop]])
-        row = [Segment([*a.ids[stop:], answers.yes]) for a in asked]
-        packed = pack([row], 0, behind, first)
-        hidden = hidden_states(model.language, packed, model.placeholder, cache=cache)
-        ends = torch.tensor([start + len(s.ids) for start, s in zip(packed.starts[0], row, strict=True)])
-        logits = model.logits(hidden[0, torch.stack([ends - 2, ends - 1], 1)])  # (N, 2, vocab)
-        return vqa_score(logits, torch.tensor([answers.yes, answers.end], device=logits.device)).cpu().numpy()
+        media = self.model.media([self.model.look(video)])[0]
+        asked = [ask_within(self.model, media, caption) for caption in captions]
+        place = "cpu" if self.model.language.device.type == "cpu" else "accelerator"
+        scores = score_answers(self.model, [media], [asked], self.measure, QUESTIONS_AT_ONCE[place])
+        return scores[0].float().cpu().numpy()
+
+    def measure(self, logits: Tensor) -> Tensor:
+        """(n, 2, vocab) logits at the answer and its end -> (n,) scores."""
+        answers = self.model.questioner.answers
+        return quantity(self.quantity, logits, answers.yes, answers.no, answers.end)

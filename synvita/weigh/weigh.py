@@ -32,13 +32,16 @@ def weigh(run: Path, config: WeighConfig, only: Sequence[tuple[str, ...]] | None
     """
     triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
     links = clip_links(run)
-    scores: Scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_scores(run)}
+    scored = list(read_scores(run))
+    scores: Scores = {(s.clip_id, s.caption, s.scorer): s.score for s in scored}
+    quantities = {s.scorer: s.quantity for s in scored}
     gone = set_aside_by_scorer(run)
     linked = [(t, clip) for t in triplets for clip in links.get(t.id, [])]
     number = 0
     aside: set[tuple[str, str]] = set()
     made: dict[str, list[str]] = {}
     for scorers in config.ensembles if only is None else only:
+        check_one_quantity(scorers, quantities)
         unscored = set().union(*(gone.get(folder_name(name, "--weigh.scorers"), ()) for name in scorers))
         usable = [(t, clip) for t, clip in linked if clip not in unscored]
         aside |= {(t.id, clip) for t, clip in linked if clip in unscored}
@@ -54,6 +57,14 @@ def weigh(run: Path, config: WeighConfig, only: Sequence[tuple[str, ...]] | None
     stamp_weights(run, config.scorers, config.criteria, made)
     without = sum(t.id not in links for t in triplets)
     return {"weights": number, "without_clip": without, "set_aside": len(aside)}
+
+
+def check_one_quantity(scorers: Sequence[str], quantities: dict[str, str]) -> None:
+    """ValueError: the mean of two quantities, say exp(-CE) of an answer with its end and P("Yes"), is no quantity."""
+    given = {name: quantities[name] for name in scorers if name in quantities}
+    if len(set(given.values())) > 1:
+        each = ", ".join(f"{name} gives {what}" for name, what in given.items())
+        raise ValueError(f"--weigh.scorers: {each}; two quantities are never averaged: give --scorers.NAME.quantity")
 
 
 def mean_scores(run: Path, links: Links, scorers: Sequence[str], scores: Scores) -> tuple[list[float], list[float]]:

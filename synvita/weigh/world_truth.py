@@ -13,6 +13,7 @@ class WorldTruth:
     """1 where a caption is true of what the simulator drew, else 0; for the miniature's own clips only."""
 
     looks_at = None
+    quantity = "truth"
 
     def describe(self) -> dict[str, Any]:
         return {"revision": REVISION}

@@ -11,6 +11,7 @@ from run_files import score, weight_rows, write_clips
 
 from synvita.core.artefacts import read_scores
 from synvita.core.frame_rules import FramePolicy
+from synvita.core.question import CaptionError
 from synvita.core.records import Clip, Triplet
 from synvita.core.set_aside import read_set_aside
 from synvita.core.store import write_records
@@ -244,10 +245,6 @@ def test_a_link_that_leads_nowhere_is_one_line(run, own, line, reason):
     [
         (lambda n, captions: [0.5] * (len(captions) - 1), r"clip c0: 2 scores of 3 captions"),
         (lambda n, captions: [0.5] * (len(captions) + 1), r"clip c0: 4 scores of 3 captions"),
-        (lambda n, captions: [0.5, math.nan, 0.5], r"clip c0: nan of 'a cat sits' is no score in \[0, 1\]"),
-        (lambda n, captions: [0.5, 0.5, 1.01], r"clip c0: 1.01 of 'a man sits there' is no score"),
-        (lambda n, captions: [-0.01] * 3, r"clip c0: -0.01 of"),
-        (lambda n, captions: np.full(3, np.inf, np.float32), r"clip c0: inf of"),
         (lambda n, captions: None, r"clip c0: gave no list of numbers"),
         (lambda n, captions: 0.5, r"clip c0: gave no list of numbers"),
         (lambda n, captions: ["a", "b", "c"], r"clip c0: gave no list of numbers"),
@@ -258,6 +255,68 @@ def test_a_scorer_that_gives_no_scores_is_named_with_the_clip(run, own, monkeypa
     with pytest.raises(ValueError, match=rf"^--weigh\.scorers: stage_scorers:Table: {reason}"):
         score(run, config())
     assert read_scores(run) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ([0.5, math.nan, 0.5], "nan of 'a cat sits' is no score in [0, 1]"),
+        ([0.5, 0.5, 1.01], "1.01 of 'a man sits there' is no score in [0, 1]"),
+        ([-0.01] * 3, "-0.01 of "),
+        (np.full(3, np.inf, np.float32), "inf of "),
+        (CaptionError("caption 'a cat sits': too long"), "caption 'a cat sits': too long"),
+    ],
+)
+def test_a_clip_that_gets_no_score_is_set_aside_with_the_reason_and_the_others_go_on(
+    run, own, monkeypatch, wrong, reason
+):
+    def answer(number, captions):
+        if number == 0 and isinstance(wrong, Exception):
+            raise wrong
+        return wrong if number == 0 else [0.5] * len(captions)
+
+    monkeypatch.setattr(own.Table, "answer", staticmethod(answer))
+    assert score(run, config()) == 1
+    assert {s.clip_id for s in read_scores(run)} == {"c1", "c2", "c3"}
+    (row,) = read_set_aside(run)
+    assert row["id"] == "c0" and reason in row["reason"] and row["stage"] == "weigh scores/Table"
+
+
+def test_several_clips_are_scored_in_one_pass_where_a_scorer_can_and_alone_where_one_caption_cannot_be_asked(
+    run, own, monkeypatch
+):
+    passes = []
+
+    def score_many(self, videos, captions):
+        passes.append(len(videos))
+        if any("rain" in texts for texts in captions):
+            raise CaptionError("no weather")
+        return [[0.25] * len(texts) for texts in captions]
+
+    monkeypatch.setattr(own.Table, "score_many", score_many, raising=False)
+    score(run, config())
+    assert passes == [4] and {s.score for s in read_scores(run)} != {0.25}  # a caption of the batch: each alone
+    monkeypatch.setattr(own.Table, "score_many", lambda s, v, c: [[0.25] * len(t) for t in c])
+    for file in (run / SCORES).parent.iterdir():
+        file.unlink()
+    score(run, config())
+    assert {s.score for s in read_scores(run)} == {0.25} and len(read_scores(run)) == 9
+
+
+def test_two_quantities_are_never_averaged(run, own, monkeypatch):
+    monkeypatch.setattr(own.Table, "quantity", "vqa_score", raising=False)
+    monkeypatch.setattr(own.Other, "quantity", "p_yes")
+    both = config("Table", "Other")
+    score(run, both)
+    assert {(s.scorer.split(":")[1], s.quantity) for s in read_scores(run)} == {
+        ("Table", "vqa_score"),
+        ("Other", "p_yes"),
+    }
+    message = "Table gives vqa_score, .*Other gives p_yes; two quantities are never averaged"
+    with pytest.raises(ValueError, match=rf"^--weigh\.scorers: .*{message}"):
+        weigh(run, both)
+    weigh(run, config("Table"))
+    monkeypatch.setattr(own.Other, "quantity", "vqa_score")
 
 
 @pytest.mark.parametrize(
@@ -292,7 +351,7 @@ def test_a_setting_that_cannot_be_is_refused_when_it_is_read(wrong, message):
     [
         ({"llava": {}}, r"^--scorers\.llava: llava cannot be made: .*'checkpoint'"),
         ({"llava": {"checkpoint": "mini-llava", "chekpoint": 1}}, r"^--scorers\.llava\.chekpoint: .*mean checkpoint\?"),
-        ({"llava": {"checkpoint": "mini-llava", "frames": 0, "dtype": "half"}}, r"^--scorers\.llava\.dtype: unknown"),
+        ({"llava": {"checkpoint": "mini-llava", "dtype": "half"}}, r"^--scorers\.llava\.dtype: unknown"),
         ({"llava": {"checkpoint": "mini-llava", "batch": 0}}, r"^--scorers\.llava\.batch: 0 is not a positive"),
         ({"llava": {"use": 3}}, r"^--scorers\.llava\.use: 3 is no name"),
     ],

@@ -1,0 +1,85 @@
+"""The CLIP vision tower of LLaVA-1.5 and CLIP-FlanT5, inside their checkpoint or in a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from synvita.core.reading import read_json
+from synvita.videollm.checkpoints import find_checkpoint
+from synvita.videollm.claims import check_claims
+from synvita.videollm.protocol import Loading
+from synvita.videollm.weights import UNUSED, check_names, read_weights
+
+INSIDE = "vision_tower.vision_tower."  # behind `model.` in LLaVA-1.5's files
+
+
+def load_tower(inside: dict[str, Tensor], config: dict[str, Any], folder: Path, how: Loading, knob: str) -> Any:
+    """A frozen `CLIPVisionModel`.
+
+    Args:
+        inside: the checkpoint's own tensors of the tower, if it has any. config: the checkpoint's, whose
+            `mm_vision_tower` names the tower's folder otherwise, unless `how.tower` does.
+    Raises:
+        ValueError: no tower in the checkpoint and none given; tensors as in `weights.check_names`.
+    """
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    where, settings = str(folder), config.get("vision_config")
+    if not inside or how.tower:
+        source = tower_folder(config, folder, how, knob)
+        where, inside = str(source), read_weights(source)
+        stored = read_json(source / "config.json")
+        settings = stored.get("vision_config", stored)
+        check_claims(settings, inside, where)
+    tensors = {k.removeprefix("vision_model."): v for k, v in inside.items() if not k.startswith(("text_", "logit_"))}
+    tensors = {k: v for k, v in tensors.items() if not UNUSED.search(k) and not k.startswith("visual_projection")}
+    kept = {k: v for k, v in (settings or by_shapes(tensors, where)).items() if k not in ("model_type", "dtype")}
+    made = CLIPVisionConfig(**kept)
+    with torch.device("meta"):
+        check_names(CLIPVisionModel(made).state_dict(), tensors, where)
+    tower: Any = CLIPVisionModel.from_pretrained(
+        None, config=made, state_dict=tensors, attn_implementation="sdpa", dtype=how.dtype
+    )
+    return tower.to(how.vision_device()).eval().requires_grad_(False)
+
+
+def tower_folder(config: dict[str, Any], folder: Path, how: Loading, knob: str) -> Path:
+    name = how.tower or config.get("mm_vision_tower")
+    if not name:
+        raise ValueError(f"{folder}: holds no vision tower and names none; give {knob} its folder")
+    beside = folder / str(name)
+    try:
+        return beside if beside.is_dir() and not how.tower else find_checkpoint(str(name), knob)
+    except ValueError as error:
+        raise ValueError(f"{error}; {folder} holds no vision tower: give {knob} the folder of {name}") from None
+
+
+def by_shapes(tensors: dict[str, Tensor], where: str) -> dict[str, Any]:
+    """The settings of a tower whose checkpoint has no config of it: what its tensors do not say is CLIP ViT-L's."""
+    try:
+        patches, places = tensors["embeddings.patch_embedding.weight"], tensors["embeddings.position_embedding.weight"]
+        inner = tensors["encoder.layers.0.mlp.fc1.weight"].shape[0]
+    except KeyError as error:
+        raise ValueError(f"{where}: its vision tower lacks the tensor {error}") from None
+    layers = {name.split(".")[2] for name in tensors if name.startswith("encoder.layers.")}
+    width, patch = patches.shape[0], patches.shape[-1]
+    return {
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": len(layers),
+        "num_attention_heads": max(1, width // 64),
+        "image_size": round((places.shape[0] - 1) ** 0.5) * patch,
+        "patch_size": patch,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+    }
+
+
+def hidden_layer(tower: Any, pixels: Tensor, layer: int, drop_class: bool) -> Tensor:
+    """(T, 3, S, S) -> (T, patches, width): one hidden layer of the tower."""
+    seen = tower(pixels.to(tower.device, tower.dtype), output_hidden_states=True).hidden_states[layer]
+    return seen[:, 1:] if drop_class else seen

@@ -201,7 +201,7 @@ def arms_here(run: Path, config: RunConfig, names: Sequence[str], seed: int, do:
         for arm in names:
             with only_one(run, lock_of(config, arm, seed)):
                 do_arm(run, config, arm, seed, do, partial(tick_arm, tick, arm))
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         raise ValueError(f"arm {arm!r}: {error}; the others are kept, run again to go on") from error
     finally:
         torch.set_num_threads(threads)

@@ -12,6 +12,7 @@ from synvita.core.frame_rules import FramePolicy
 from synvita.core.video import Sampled
 
 SCORERS = {
+    "clip_flant5": "synvita.weigh.clip_flant5:ClipFlanT5Scorer",
     "llava": "synvita.weigh.llava:Llava",
     "video_llm": "synvita.weigh.video_llm:VideoLLMScorer",
     "world_truth": "synvita.weigh.world_truth:WorldTruth",

@@ -12,6 +12,7 @@ from synvita.core.frame_rules import FramePolicy
 from synvita.core.video import Sampled
 
 SCORERS = {
+    "instructblip": "synvita.weigh.instructblip:InstructBlip",
     "llava": "synvita.weigh.llava:Llava",
     "video_llm": "synvita.weigh.video_llm:VideoLLMScorer",
     "world_truth": "synvita.weigh.world_truth:WorldTruth",

@@ -13,6 +13,7 @@ from synvita.core.video import Sampled
 
 SCORERS = {
     "clip_flant5": "synvita.weigh.clip_flant5:ClipFlanT5Scorer",
+    "instructblip": "synvita.weigh.instructblip:InstructBlip",
     "llava": "synvita.weigh.llava:Llava",
     "video_llm": "synvita.weigh.video_llm:VideoLLMScorer",
     "world_truth": "synvita.weigh.world_truth:WorldTruth",

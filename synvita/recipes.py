@@ -26,6 +26,11 @@ MINI_SCORERS = {
     "llava": {"checkpoint": "mini-llava", "rule": "both_ends"},
     "video_llm": {"checkpoint": "mini-video-llava"},
 }
+PAPER_SCORERS = {
+    "llava": "llava-hf/llava-1.5-13b-hf",
+    "instructblip": "Salesforce/instructblip-flan-t5-xxl",
+    "clip_flant5": "zhiqiulin/clip-flant5-xxl",
+}
 MINI_ARMS = dict(sorted((ARMS | VIDEO_ARMS).items(), key=lambda item: item[1].weights == "oracle"))  # the ceiling last
 
 
@@ -157,10 +162,11 @@ VIDEOCON = replace(PAPER, lora=Lora(32, 32, 0.05, ALL_LINEAR), epochs=2, batch=3
 
 
 def full(train: TrainConfig, criterion: str = "difference") -> RunConfig:
-    """Weighed by LLaVA-1.5 13B, one of the paper's three scorers; the other two are not here yet."""
-    llava = {"checkpoint": "llava-hf/llava-1.5-13b-hf", "device": train.device, "dtype": train.dtype}
-    weigh = WeighConfig(criteria=(criterion,), oracle=False)
-    return RunConfig(scorers={"llava": llava}, weigh=weigh, train=train)
+    """Weighed by the paper's three scorers, at their published sizes."""
+    place = {"device": train.device, "dtype": train.dtype}
+    scorers = {name: {"checkpoint": checkpoint, **place} for name, checkpoint in PAPER_SCORERS.items()}
+    weigh = WeighConfig(scorers=tuple(scorers), criteria=(criterion,), oracle=False)
+    return RunConfig(scorers=scorers, weigh=weigh, train=train)
 
 
 def paper_mplug_owl() -> RunConfig:

@@ -1,10 +1,15 @@
 """Every generator and scorer that is known by name keeps the same contract."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from naive_instructblip import write_checkpoint
 from run_files import MINI
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
 from synvita.core.backends import PLACE, Part
 from synvita.core.records import Misalignment, Triplet
@@ -14,8 +19,35 @@ from synvita.generate.clips import MakeClips
 from synvita.generate.generator import GENERATORS, ask, load_generator
 from synvita.weigh.scorer import FRAMES, SCORERS, checked, described, load_scorer
 
+GOLDEN = Path(__file__).parent / "data" / "clip_flant5_tiny"
 TRIPLET = Triplet("t", "v.mp4", "a red ring moving left", "a blue ring moving left", Misalignment.ATTRIBUTE)
 OTHER = Triplet("u", "v.mp4", "a red ring moving left", "a small green cross moving left", Misalignment.OBJECT)
+
+
+@pytest.fixture(scope="module")
+def entries(tmp_path_factory):
+    """A tiny checkpoint for every scorer."""
+    root = tmp_path_factory.mktemp("scorers")
+    write_checkpoint(root / "instructblip")
+    folder = root / "clip_flant5"
+    folder.mkdir()
+    shutil.copy(GOLDEN / "config.json", folder)
+    shutil.copy(GOLDEN / "state_dict.safetensors", folder / "model.safetensors")
+    words = [
+        "<pad>",
+        "</s>",
+        "<unk>",
+        "Yes",
+        "No",
+        *(TRIPLET.negative_caption + " red " + OTHER.negative_caption).split(),
+    ]
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="<pad>", unk_token="<unk>")
+    fast.save_pretrained(folder)
+    return {**MINI, **{name: {"checkpoint": str(root / name)} for name in ("instructblip", "clip_flant5")}}
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -37,10 +69,10 @@ def test_a_generator_makes_videos_that_caption_and_seed_decide(name):
 
 
 @pytest.mark.parametrize("name", [name for name in SCORERS if name != "world_truth"])
-def test_a_scorer_gives_a_score_per_caption_whatever_shares_the_call(name, tmp_path):
+def test_a_scorer_gives_a_score_per_caption_whatever_shares_the_call(name, entries, tmp_path):
     frames = np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8)
     write_video(tmp_path / "a.mp4", frames, 8)
-    scorer = load_scorer(Part.of("scorers", name, MINI))
+    scorer = load_scorer(Part.of("scorers", name, entries))
     told = described(scorer)
     json.dumps(told)
     assert told["revision"]
@@ -55,7 +87,7 @@ def test_a_scorer_gives_a_score_per_caption_whatever_shares_the_call(name, tmp_p
 
 
 @pytest.mark.parametrize("name", [name for name in SCORERS if name != "world_truth"])
-def test_describing_a_scorer_loads_no_weights(name, monkeypatch):
+def test_describing_a_scorer_loads_no_weights(name, entries, monkeypatch):
     import synvita.videollm.claims
     import synvita.videollm.models
 
@@ -64,7 +96,7 @@ def test_describing_a_scorer_loads_no_weights(name, monkeypatch):
 
     for module in (synvita.videollm.claims, synvita.videollm.models):
         monkeypatch.setattr(module, "load_whole" if module is synvita.videollm.claims else "load_model", refuse)
-    assert described(load_scorer(Part.of("scorers", name, MINI)))["revision"]
+    assert described(load_scorer(Part.of("scorers", name, entries)))["revision"]
 
 
 @pytest.mark.parametrize("key", PLACE)

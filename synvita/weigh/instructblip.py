@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from synvita.core.question import Answers, check_caption
+from synvita.core.question import Answers, CaptionError, check_caption
 from synvita.core.reading import read_json
 from synvita.videollm.claims import load_whole, stored_shapes
 from synvita.videollm.scoring import LONG_CAPTIONS
@@ -141,7 +141,7 @@ class InstructBlip(ImageScorer):
         if max(map(len, found)) > TOKENS:
             if self.long_captions == "error":
                 counts = f"{len(found[0])} tokens for the Q-Former, {len(found[1])} for T5"
-                raise ValueError(
+                raise CaptionError(
                     f"caption {caption[:40]!r}...: with the question {counts}; each takes {TOKENS}; "
                     f"shorten it or give {self.knob('long_captions')} truncate"
                 )

@@ -63,7 +63,8 @@ def test_the_papers_recipe_trains_on_triplets_with_clips_and_weights(folder, off
     command = ["--run", str(run)]
     assert main(["triplets", "import", str(folder / "triplets.csv"), *command, "--recipe", "paper_video_llava"]) == 0
     assert main(["generate", *command, "--clips", str(folder / "clips.csv")]) == 0
-    assert main(["weigh", *command, "--scorers.llava", "{checkpoint: mini-llava, device: cpu, dtype: float32}"]) == 0
+    llava = "{checkpoint: mini-llava, device: cpu, dtype: float32}"
+    assert main(["weigh", *command, "--weigh.scorers", "[llava]", "--scorers.llava", llava]) == 0
     model = ["--train.model", str(official_folder), *HERE, "--train.batch", "2"]
     assert main(["train", *command, *model, "--generators", "cogvideox", "--synthetic-types", "count,attribute"]) == 0
     facts = json.loads((home_of(run) / "adapters" / "synvita" / "0" / "arm.json").read_text())

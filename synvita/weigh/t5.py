@@ -21,12 +21,13 @@ def answer_logits(t5: Any, rows: list[Tensor], answer: Tensor, width: int, at_on
     Returns:
         (len(rows), A, width) fp32, in the order of `rows`.
     """
-    start = torch.tensor([t5.config.decoder_start_token_id], device=answer.device)
+    first = getattr(t5.config, "decoder_start_token_id", None) or 0  # T5's padding token
+    start = torch.tensor([first], device=answer.device)
     given = torch.cat([start, answer[:-1]])
     logits: list[Tensor | None] = [None] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    for first in range(0, len(rows), at_once):
-        chosen = order[first : first + at_once]
+    for at in range(0, len(rows), at_once):
+        chosen = order[at : at + at_once]
         embedded = pad_sequence([rows[i] for i in chosen], batch_first=True)
         lengths = torch.tensor([len(rows[i]) for i in chosen], device=embedded.device)
         mask = torch.arange(embedded.shape[1], device=embedded.device) < lengths[:, None]

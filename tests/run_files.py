@@ -5,8 +5,7 @@ from synvita.core.names import folder_name
 from synvita.core.records import ClipWeight
 from synvita.core.store import read_records, write_records
 from synvita.executors import local
-
-MINI = {"llava": {"checkpoint": "mini-llava", "rule": "both_ends"}, "video_llm": {"checkpoint": "mini-video-llava"}}
+from synvita.recipes import MINI_SCORERS as MINI
 
 
 def write_clips(run, clips):

@@ -108,3 +108,16 @@ def test_where_a_part_works_is_not_in_its_stamp_and_comes_from_the_configuration
     assert Part.of("scorers", "llava", moved).stamp == before.stamp
     back = Part.of_stamp("scorers", json.loads(json.dumps(before.stamp)), moved)
     assert back == Part.of("scorers", "llava", moved)
+
+
+def test_a_scorer_is_loaded_by_its_name_with_its_settings():
+    import synvita.weigh
+
+    scorer = synvita.weigh.load("llava", checkpoint="mini-llava", frames=2)
+    assert scorer.looks_at.count == 2 and scorer.quantity == "vqa_score"
+    with pytest.raises(
+        ValueError, match=r"^--scorers\.llava\.frame: llava takes no such setting; did you mean frames\?"
+    ):
+        synvita.weigh.load("llava", checkpoint="mini-llava", frame=2)
+    with pytest.raises(ValueError, match="unknown 'lava'; did you mean 'llava'"):
+        synvita.weigh.load("lava")

@@ -90,6 +90,8 @@ def readable(folder: Path, knob: str = "--model") -> Iterator[None]:
         yield
     except Exception as error:
         reason = " ".join(str(error).split())[:400] or type(error).__name__
+        if isinstance(error, MemoryError) and reason.startswith("--"):
+            raise
         if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in reason:
             way_out = "take a smaller model, --dtype bfloat16, or a machine with more"
             raise MemoryError(f"{knob}: {folder}: not enough memory to load it; {way_out}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 from pathlib import Path
@@ -28,6 +29,8 @@ def free(device: str) -> int:
     """Bytes that are free on a device; for the CPU what this machine has left."""
     kind = torch.device(device)
     if kind.type == "cuda":
+        gc.collect()  # the model before this one, and what torch keeps of it, is free for the next
+        torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(kind)[0]
     if kind.type != "cpu":
         return 1 << 62  # nobody says

@@ -19,8 +19,8 @@ from synvita.core.reading import read_json
 from synvita.videollm.checkpoints import find_checkpoint
 from synvita.videollm.claims import check_claims
 from synvita.videollm.protocol import Loading
-from synvita.videollm.weights import UNUSED, check_names, fit, part, read_file, read_weights
-from synvita.weigh.clip_tower import INSIDE, hidden_layer, load_tower
+from synvita.videollm.weights import UNUSED, check_names, part, read_file, read_weights
+from synvita.weigh.clip_tower import INSIDE, hidden_layer, load_projector, load_tower
 from synvita.weigh.image_pixels import ImagePixels
 from synvita.weigh.image_scorer import ImageScorer
 from synvita.weigh.t5 import answer_logits
@@ -61,7 +61,7 @@ class ClipFlanT5(nn.Module):
         check_claims(text, tensors, str(folder))
         tower_config = {"mm_vision_tower": more.get("mm_vision_tower"), "vision_config": config.get("clip_vision")}
         tower = load_tower(part(tensors, INSIDE), tower_config, folder, how, knob)
-        projector = projector_of(part(tensors, "mm_projector."), f"{folder}: mm_projector", how)
+        projector = load_projector(part(tensors, "mm_projector."), f"{folder}: mm_projector", how)
         own = {k: v for k, v in tensors.items() if not k.startswith(("vision_tower.", "mm_projector."))}
         t5 = load_t5(text, own, str(folder), how)
         return cls(tower, projector, t5, more.get("mm_vision_select_layer", -2)).eval().requires_grad_(False)
@@ -134,18 +134,6 @@ def load_t5(config: dict[str, Any], tensors: dict[str, Tensor], where: str, how:
     if t5.lm_head.weight.data_ptr() == t5.shared.weight.data_ptr():
         raise ValueError(f"{where}: this transformers ties T5's head to its embedding; take another version")
     return t5
-
-
-def projector_of(tensors: dict[str, Tensor], where: str, how: Loading) -> nn.Module:
-    """Linear, exact GELU, Linear. ValueError: tensors as in `weights.check_names`."""
-    try:
-        (inner, width), outer = tensors["0.weight"].shape, tensors["2.weight"].shape[0]
-    except (KeyError, ValueError):
-        raise ValueError(f"{where}: no .0.weight and .2.weight of two layers; fetch it again") from None
-    with torch.device("meta"):
-        made = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, outer))
-    fit(made, tensors, where)
-    return made.to(how.vision_device(), how.dtype).eval().requires_grad_(False)
 
 
 class ClipFlanT5Scorer(ImageScorer):

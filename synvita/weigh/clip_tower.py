@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synvita.core.reading import read_json
 from synvita.videollm.checkpoints import find_checkpoint
 from synvita.videollm.claims import check_claims
 from synvita.videollm.protocol import Loading
-from synvita.videollm.weights import UNUSED, check_names, read_weights
+from synvita.videollm.weights import UNUSED, check_names, fit, read_weights
 
 INSIDE = "vision_tower.vision_tower."  # behind `model.` in LLaVA-1.5's files
 
@@ -77,6 +77,18 @@ def by_shapes(tensors: dict[str, Tensor], where: str) -> dict[str, Any]:
         "hidden_act": "quick_gelu",
         "layer_norm_eps": 1e-5,
     }
+
+
+def load_projector(tensors: dict[str, Tensor], where: str, how: Loading) -> nn.Module:
+    """Linear, exact GELU, Linear (`mlp2x_gelu`). ValueError: tensors as in `weights.check_names`."""
+    try:
+        (inner, width), outer = tensors["0.weight"].shape, tensors["2.weight"].shape[0]
+    except (KeyError, ValueError):
+        raise ValueError(f"{where}: no .0.weight and .2.weight of two layers; fetch it again") from None
+    with torch.device("meta"):
+        made = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, outer))
+    fit(made, tensors, where)
+    return made.to(how.vision_device(), how.dtype).eval().requires_grad_(False)
 
 
 def hidden_layer(tower: Any, pixels: Tensor, layer: int, drop_class: bool) -> Tensor:

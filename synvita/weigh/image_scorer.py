@@ -5,6 +5,7 @@ A frame-level scorer sees no time: that is a property of the paper's ensemble.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +35,7 @@ FRAMES = {
 GAP = 10
 
 
-class ImageScorer:
+class ImageScorer(ABC):
     """Base of the scorers of single images. One says how it loads (`build`), what it makes of pixels once per frame
     (`look`), and its answer logits for each frame and caption (`answer_logits`).
 
@@ -135,22 +136,22 @@ class ImageScorer:
 
     # ---- of each scorer
 
+    @abstractmethod
     def images_as(self) -> str:
         """How frames become pixels, in a few words; it stands in the stamp."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self, folder: Path) -> None:
         """Load model and tokenizer; set `answers`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pixels(self, images: np.ndarray) -> Tensor:
         """(T, H, W, 3) uint8 -> (T, 3, S, S)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look(self, pixels: Tensor) -> Tensor:
         """What is computed once per frame, whatever is asked: (T, tokens, width)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer_scores(self, looked: list[Tensor], captions: Sequence[Sequence[str]]) -> list[Tensor]:
         """Per clip (T, tokens, width) and its captions -> (T, N), by `measure`."""
-        raise NotImplementedError

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from synvita.core.question import Answers, CaptionError, check_caption
+from synvita.core.question import Answers, CaptionError, check_caption, shown
 from synvita.core.reading import read_json
 from synvita.videollm.claims import load_whole, stored_shapes
 from synvita.videollm.scoring import LONG_CAPTIONS
@@ -142,7 +142,7 @@ class InstructBlip(ImageScorer):
             if self.long_captions == "error":
                 counts = f"{len(found[0])} tokens for the Q-Former, {len(found[1])} for T5"
                 raise CaptionError(
-                    f"caption {caption[:40]!r}...: with the question {counts}; each takes {TOKENS}; "
+                    f"caption {shown(caption)}: with the question {counts}; each takes {TOKENS}; "
                     f"shorten it or give {self.knob('long_captions')} truncate"
                 )
             found = [one(text, truncation=True, max_length=TOKENS)["input_ids"] for one in both]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from synvita.core.pixels import Preprocess
 from synvita.core.question import Answers, Asked, CaptionError, Questioner, check_caption, shown
@@ -26,7 +26,7 @@ from synvita.videollm.families.video_llava_layouts import llama_config
 from synvita.videollm.protocol import Media
 from synvita.videollm.scoring import score_answers
 from synvita.videollm.weights import load_llama, part, read_weights
-from synvita.weigh.clip_tower import INSIDE, hidden_layer, load_tower
+from synvita.weigh.clip_tower import INSIDE, hidden_layer, load_projector, load_tower
 from synvita.weigh.image_pixels import ImagePixels
 from synvita.weigh.image_scorer import ImageScorer
 from synvita.weigh.vqa_prompts import QUESTION, framed
@@ -76,7 +76,7 @@ class Llava(ImageScorer):
     """One vision pass per frame, one pass of the prompt with the frame for all captions; see `ImageScorer`."""
 
     known_as = "llava"
-    question = QUESTION
+    question = f"{QUESTION} (or the checkpoint's own, with its template)"
     placeholder = PLACEHOLDER
 
     def images_as(self) -> str:
@@ -190,20 +190,5 @@ def official(folder: Path, config: dict[str, Any], scorer: Llava) -> Parts:
     inside = part(tensors, f"model.{INSIDE}")
     tower = load_tower(inside, config, folder, how, scorer.knob("tower"))
     drop = config.get("mm_vision_select_feature", "patch") == "patch"
-    projector = projector_of(part(tensors, "model.mm_projector."), str(folder))
-    projector.to(how.vision_device(), how.dtype)
+    projector = load_projector(part(tensors, "model.mm_projector."), f"{folder}: model.mm_projector", how)
     return Parts(tower, projector, language.model, language.lm_head, config.get("mm_vision_select_layer", -2), drop)
-
-
-def projector_of(tensors: dict[str, Tensor], where: str) -> nn.Module:
-    """Linear, exact GELU, Linear. ValueError: tensors as in `weights.check_names`."""
-    from synvita.videollm.weights import fit
-
-    try:
-        (inner, width), outer = tensors["0.weight"].shape, tensors["2.weight"].shape[0]
-    except (KeyError, ValueError):
-        raise ValueError(f"{where}: no projector model.mm_projector.0 and .2 in its weights; fetch it again") from None
-    with torch.device("meta"):
-        made = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, outer))
-    fit(made, tensors, where)
-    return made.eval().requires_grad_(False)

@@ -35,4 +35,5 @@ def test_a_scorer_that_does_not_fit_says_need_room_and_ways_out_before_loading(f
     text = str(caught.value)
     assert text.startswith("--scorers.llava.device: ") and "\n" not in text
     assert "GB in float32, cpu has 0.0 GB free; give load_4bit true, dtype bfloat16, device_map auto or a" in text
+    monkeypatch.setattr(memory, "free", lambda device: 0)
     memory.check_memory(folder, Loading(device_map="auto"), "--x")  # spread over all that is there

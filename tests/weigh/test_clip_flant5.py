@@ -101,7 +101,7 @@ def clips():
     return [Sampled(frames, list(range(4)), 4, 8.0) for frames in (wide, high)]
 
 
-def logs(model, frame, caption):
+def logs(model, frame, caption, width=384):
     """Log-probabilities of Yes, its end and No for one frame and caption, from all logits of one plain pass."""
     tokenizer, ids = ToyTokenizer(), []
     for i, text in enumerate(framed(caption)):
@@ -109,7 +109,7 @@ def logs(model, frame, caption):
     ids = torch.tensor([ids])
     pixels = ImagePixels(28, pad=True).one(frame)[None]
     logits = model(pixels, ids, torch.ones_like(ids), torch.tensor([[163, 1]]))[0].double()
-    first, end = torch.log_softmax(logits, -1)
+    first, end = torch.log_softmax(logits[:, :width], -1)
     return {"yes": float(first[163]), "no": float(first[65]), "end": float(end[1])}
 
 
@@ -130,6 +130,15 @@ def test_scores_equal_one_frame_and_caption_at_a_time_whatever_shares_the_pass(m
     few = scorer(quantity=quantity, at_once=3).score_many(clips[::-1], [CAPTIONS[1:], CAPTIONS[:1]])
     np.testing.assert_allclose(few[0], want[1][1:], rtol=1e-5)
     np.testing.assert_allclose(few[1], want[0][:1], rtol=1e-5)
+
+
+def test_the_softmax_runs_over_the_tokenizers_size(model, scorer, clips, monkeypatch):
+    monkeypatch.setattr(ToyTokenizer, "__len__", lambda self: 200)  # the head has 384 rows
+    image = Sampled(clips[0].frames[:1], [0], 1, 8.0)
+    found = logs(model, image.frames[0], CAPTIONS[0], 200)
+    want = QUANTITIES["vqa_score"](found)
+    assert want > 1.01 * QUANTITIES["vqa_score"](logs(model, image.frames[0], CAPTIONS[0]))
+    assert scorer().score(image, CAPTIONS[:1])[0] == pytest.approx(want, rel=1e-5)
 
 
 def test_captions_that_cannot_be_asked_are_named(scorer, clips):

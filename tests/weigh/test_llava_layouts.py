@@ -233,6 +233,17 @@ def test_a_checkpoint_without_a_tower_says_where_to_get_one(layouts, tmp_path):
     Llava(str(folder), tower=str(layouts / "outside" / "clip-vit")).load()
 
 
+def test_a_tower_that_one_gives_stands_in_for_the_one_inside(layouts, clips, naive, plain, tmp_path):
+    clip = shutil.copytree(layouts / "outside" / "clip-vit", tmp_path / "clip")
+    tower = {
+        f"vision_model.{k}": v.flip(0) if k.endswith("position_embedding.weight") else v
+        for k, v in tower_of(plain).items()
+    }
+    save_file({k: v.contiguous() for k, v in tower.items()}, clip / "model.safetensors")
+    other = Llava(str(layouts / "inside"), tower=str(clip)).score(clips[0], CAPTIONS)
+    assert np.abs(other / mean_of(naive, score_of)[0] - 1).max() > 1e-3
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -303,6 +303,12 @@ def test_several_clips_are_scored_in_one_pass_where_a_scorer_can_and_alone_where
     assert {s.score for s in read_scores(run)} == {0.25} and len(read_scores(run)) == 9
 
 
+def test_a_record_names_the_rule_as_the_scorer_does(run, own, monkeypatch):
+    monkeypatch.setattr(own.Table, "rule", "strip", raising=False)
+    score(run, config())
+    assert {s.rule for s in read_scores(run)} == {"strip"}
+
+
 def test_two_quantities_are_never_averaged(run, own, monkeypatch):
     monkeypatch.setattr(own.Table, "quantity", "vqa_score", raising=False)
     monkeypatch.setattr(own.Other, "quantity", "p_yes")

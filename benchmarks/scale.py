@@ -81,7 +81,7 @@ def links(run: Path) -> int:
 
 
 def examples(run: Path) -> int:
-    from synvita.train.config import Arm
+    from synvita.train.arms import Arm
     from synvita.train.examples import join
 
     return len(join(run, Arm("learned", 1.0)).examples)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from synvita.arms import all_arms, base_of
+from synvita.arms.left import all_arms, base_of
 from synvita.core.backends import Part
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, only_one

@@ -12,7 +12,8 @@ from synvita.core.settings import build, merge
 from synvita.evaluate.config import EvaluateConfig
 from synvita.generate.clips import GenerateConfig, generator_part
 from synvita.generate.generator import GENERATORS
-from synvita.train.config import ARMS, VIDEO_ARMS, Arm, TrainConfig
+from synvita.train.arms import ARMS, VIDEO_ARMS, Arm
+from synvita.train.config import TrainConfig
 from synvita.videollm.lora import ALL_LINEAR, ATTENTION, Lora
 from synvita.weigh.config import WeighConfig
 from synvita.weigh.scorer import SCORERS

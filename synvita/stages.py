@@ -9,7 +9,8 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from synvita.arms import Do, Model, all_arms, asking, run_arms
+from synvita.arms.doing import run_arms
+from synvita.arms.left import Do, Model, all_arms, asking
 from synvita.core.progress import progress
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, need, only_one

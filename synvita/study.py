@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from synvita import stages
-from synvita.arms import run_arms
+from synvita.arms.doing import run_arms
 from synvita.core.reading import read_json
 from synvita.core.records import Misalignment
 from synvita.core.settings import build
 from synvita.core.store import write_atomic
 from synvita.core.vocabulary import BASELINE, CRITERIA, UNTRAINED, find_task
 from synvita.recipes import MINI_ARMS, RunConfig
-from synvita.train.config import Arm
+from synvita.train.arms import Arm
 
 TABLE_4 = ("uniform", "target", "product", "hard", "difference")
 MARGINS = (0.2, 0.4, 0.6, 0.8)

@@ -1,6 +1,6 @@
 """What is left to do for each arm, and where it is done."""
 
-from synvita.arms import places_of
+from synvita.arms.doing import places_of
 from synvita.train.config import TrainConfig
 
 

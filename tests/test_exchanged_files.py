@@ -100,7 +100,7 @@ def test_weights_of_scores_that_have_changed_are_refused_by_train_until_they_are
     assert "llava-difference.jsonl: scores/llava/scores.jsonl has changed since; once more: synvita weigh" in error
     assert main(["weigh", "--run", str(run)]) == 0
     assert main(["status", "--run", str(run)]) == 0
-    from synvita.train.config import Arm
+    from synvita.train.arms import Arm
     from synvita.train.examples import weights_for
 
     assert weights_for(run, Arm("uniform"))[0]

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from small import HOME
 
-from synvita.arms import Model
+from synvita.arms.left import Model
 from synvita.cli import main
 from synvita.core.settings import build
 from synvita.core.stage import claim_folder

@@ -175,7 +175,7 @@ def test_a_clip_that_one_scorer_set_aside_keeps_the_weights_of_the_others(run, c
 
 
 def test_clips_made_after_the_weights_are_counted_before_training(run, capsys):
-    from synvita.arms import check_weights
+    from synvita.arms.doing import check_weights
     from synvita.weigh.weigh import unweighed
 
     assert main(["generate", "--run", str(run), "--generators", DARK]) == 0

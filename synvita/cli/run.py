@@ -20,7 +20,7 @@ def say(text: str) -> None:
 
 def run_demo(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
-    from synvita.arms import all_arms
+    from synvita.arms.left import all_arms
     from synvita.core.run_folder import only_one
 
     config = settled(a, flags)
@@ -131,7 +131,8 @@ def chosen(given: str, knob: str) -> list[str]:
 
 
 def run_train(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita.arms import Do, all_arms, run_arms
+    from synvita.arms.doing import run_arms
+    from synvita.arms.left import Do, all_arms
     from synvita.core.run_folder import again, only_one
     from synvita.inventory import config_of
 
@@ -146,7 +147,8 @@ def run_train(a: argparse.Namespace, flags: list[str]) -> int:
 
 
 def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita import arms
+    from synvita.arms import doing
+    from synvita.arms.left import Do, all_arms, arm_work
     from synvita.children import FROM_STDIN
     from synvita.core.process import watch_parent
     from synvita.core.progress import progress
@@ -155,19 +157,19 @@ def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
 
     config = config_of(a.run, settled(a, flags), a.model)
     if a.arm != FROM_STDIN:
-        check_names([a.arm], arms.all_arms(config), "--arm")
+        check_names([a.arm], all_arms(config), "--arm")
     steps = check_names(chosen(a.do, "--do"), ["train", "ask"], "--do")
-    do = arms.Do("train" in steps, "ask" in steps, None if a.tasks is None else tuple(known_tasks(a.tasks)))
+    do = Do("train" in steps, "ask" in steps, None if a.tasks is None else tuple(known_tasks(a.tasks)))
     if int(os.environ.get("RANK", "0")):  # accelerate launch: the first process holds the lock and shows progress
-        arms.do_arm(a.run, config, a.arm, a.seed, do)
+        doing.do_arm(a.run, config, a.arm, a.seed, do)
         return 0
     if "SYNVITA_PARENT" in os.environ:  # started by `train` or `demo`: end with them, even if they are killed
         watch_parent(int(os.environ["SYNVITA_PARENT"]))
-        arms.arms_of_a_parent(a.run, config, a.arm, a.seed, do)
+        doing.arms_of_a_parent(a.run, config, a.arm, a.seed, do)
         return 0
-    total = arms.arm_work(a.run, config, a.arm, a.seed, do)
-    with only_one(a.run, arms.lock_of(config, a.arm, a.seed)), progress(f"arm {a.arm}", total) as tick:
-        arms.do_arm(a.run, config, a.arm, a.seed, do, tick)
+    total = arm_work(a.run, config, a.arm, a.seed, do)
+    with only_one(a.run, doing.lock_of(config, a.arm, a.seed)), progress(f"arm {a.arm}", total) as tick:
+        doing.do_arm(a.run, config, a.arm, a.seed, do, tick)
     return trained_without(a.run, config, [a.arm], a.seed) if do.train else 0
 
 
@@ -177,7 +179,7 @@ def known_tasks(given: str) -> list[str]:
 
 def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
-    from synvita.arms import all_arms
+    from synvita.arms.left import all_arms
 
     config = settled(a, flags)
     which = stages.Which(

@@ -131,7 +131,7 @@ class Pairs:
     """
 
     def __init__(self, table: Path, videos: Path | None, out: Path):
-        from synvita.core.reading import need_columns, read_table
+        from synvita.core.tables import need_columns, read_table
 
         columns, rows = read_table(table, "--pairs", ("video", "caption"))
         need_columns(table, columns, ("video", "caption"), "--pairs")
@@ -140,7 +140,7 @@ class Pairs:
 
     def _resolved(self, rows: list[Any], table: Path, videos: Path | None) -> Iterator[dict[str, str]]:
         from synvita.core.provenance import file_digest
-        from synvita.core.reading import cell
+        from synvita.core.tables import cell
         from synvita.triplets.tables import video_finder
 
         find = video_finder(table.parent, videos)

@@ -25,6 +25,22 @@ def knob(path: str) -> str:
     return "--" + path.replace("_", "-")
 
 
+def choose(knob: str, value: str, known: tuple[str, ...]) -> None:
+    """ValueError: none of the known values."""
+    if value not in known:
+        raise ValueError(f"{knob}: unknown {value!r}; known: {', '.join(known)}")
+
+
+def check_number(knob: str, value: float, zero: bool = True) -> None:
+    """ValueError: NaN, infinite or negative; 0 unless `zero`. (Compared, not converted: integers may be huge.)"""
+    if not -math.inf < value < math.inf:
+        raise ValueError(f"{knob}: {value} is not a finite number")
+    if value < 0 and zero:
+        raise ValueError(f"{knob}: {value} is negative")
+    if value <= 0 and not zero:
+        raise ValueError(f"{knob}: {value} is not a positive number")
+
+
 def build(kind: type[T], values: Any, path: str = "") -> T:
     """A dataclass from nested plain values; its own checks may raise ValueError.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synvita.core.reading import cell, read_table
+from synvita.core.tables import cell, read_table
 from synvita.core.vocabulary import find_task
 
 KEY = ("video", "caption", "query")  # what makes a pair: no two rows of a file share it

@@ -9,11 +9,11 @@ from synvita.core.artefacts import clips_file
 from synvita.core.links import write_links
 from synvita.core.names import check_name
 from synvita.core.provenance import file_digest
-from synvita.core.reading import Row, cell, need_columns, read_table
 from synvita.core.records import Clip, Triplet, clip_id
 from synvita.core.set_aside import set_aside
 from synvita.core.stage import claim_folder
 from synvita.core.store import read_records, write_records
+from synvita.core.tables import Row, cell, need_columns, read_table
 
 NEEDED = ("caption", "file")
 

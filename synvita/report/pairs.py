@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synvita.core.reading import cell, read_table, read_yaml
+from synvita.core.reading import read_yaml
+from synvita.core.tables import cell, read_table
 from synvita.core.vocabulary import BASELINE, METHOD, ORACLE_ARM
 from synvita.report.results_file import is_number
 

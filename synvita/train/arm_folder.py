@@ -7,7 +7,8 @@ from pathlib import Path
 from synvita.core.identity import Digests
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again
-from synvita.train.config import check_arm, check_seed
+from synvita.train.arms import check_arm
+from synvita.train.config import check_seed
 
 
 def adapter_folder(run: Path, home: str, arm: str, seed: int) -> Path:

@@ -1,21 +1,19 @@
-"""What can be set about training, and the arms of the experiment as values of the same few knobs."""
+"""What can be set about training."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from synvita.core.names import check_name
-from synvita.core.records import Misalignment
-from synvita.core.vocabulary import BASELINE, CRITERIA, METHOD, ORACLE_ARM, UNTRAINED
+from synvita.core.settings import check_number, choose
+from synvita.train.arms import ARMS, Arm, check_arm
 from synvita.videollm.checkpoints import revision_by_name
 from synvita.videollm.lora import Lora
 from synvita.videollm.protocol import Loading, dtype_of
 
-WEIGHTS = ("learned", "none", "oracle", "uniform")
 CHOICES = {
     "shared_tokens": ("digit", "token"),
     "normaliser": ("authors", "global", "separate", "weighted"),
@@ -36,68 +34,6 @@ NOT_NEGATIVE = (
     "validate_steps",
 )
 
-
-def choose(knob: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{knob}: unknown {value!r}; known: {', '.join(known)}")
-
-
-def check_number(knob: str, value: float, zero: bool = True) -> None:
-    """ValueError: NaN, infinite or negative; 0 unless `zero`. (Compared, not converted: integers may be huge.)"""
-    if not -math.inf < value < math.inf:
-        raise ValueError(f"{knob}: {value} is not a finite number")
-    if value < 0 and zero:
-        raise ValueError(f"{knob}: {value} is negative")
-    if value <= 0 and not zero:
-        raise ValueError(f"{knob}: {value} is not a positive number")
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to use synthetic clips.
-
-    `weights`: none (no clips), uniform, learned (the scorers'), oracle (the truth). `consistency_weight`: lambda of
-    Eq. 7; 0 = without Eq. 6. `criterion`, `scorers`: which weights, where `weights.jsonl` has several (default: the
-    first learned ones). `synthetic_types`, `generators`: restrict the synthetic part only (Tables 2 and 9); empty =
-    all. `margin`: m of Eq. 6.
-    """
-
-    weights: str = "none"
-    consistency_weight: float = 0.0
-    criterion: str = ""
-    scorers: tuple[str, ...] = ()
-    synthetic_types: tuple[str, ...] = ()
-    generators: tuple[str, ...] = ()
-    margin: float = 0.2
-
-    def __post_init__(self) -> None:
-        choose("--arm: weights", self.weights, WEIGHTS)
-        if not 0 <= self.consistency_weight < math.inf or not 0 <= self.margin <= 1:  # refuses NaN, too
-            raise ValueError(f"--arm: consistency_weight must be a number >= 0 and margin in [0, 1], got {self}")
-        if self.criterion:
-            choose("--arm: criterion", self.criterion, CRITERIA)
-        for name in self.synthetic_types:
-            choose("--synthetic-types", name, tuple(Misalignment))
-        if self.consistency_weight and self.weights == "none":
-            raise ValueError("--arm: the consistency loss needs synthetic clips, but weights are 'none'")
-        if (self.synthetic_types or self.generators) and self.weights == "none":
-            raise ValueError("--arm: synthetic_types and generators restrict synthetic clips, but weights are 'none'")
-
-
-ARMS = {
-    BASELINE: Arm(),
-    "uniform": Arm("uniform"),
-    "weighted": Arm("learned"),
-    METHOD: Arm("learned", 1.0),
-    ORACLE_ARM: Arm("oracle"),
-}
-# The same with weights of a scorer that sees the whole clip, not single frames.
-VIDEO_ARMS = {
-    "weighted_video": Arm("learned", scorers=("video_llm",)),
-    "synvita_video": Arm("learned", 1.0, scorers=("video_llm",)),
-}
-
-
 # Where and how a training runs, which its result does not depend on; one that is resumed looks closer (`begun.json`).
 PLACE = (
     "device", "device_map", "deterministic", "checkpoint_steps", "checkpoint_minutes", "tracker", "cache_gb",
@@ -109,13 +45,6 @@ def named_after(model: str) -> str:
     """A folder's name from a checkpoint's name or path, or one's own module:Class: its last part."""
     last = re.split(r"[:/\\]", model.rstrip("/\\"))[-1]
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", last).strip("-.")[:64] or "model"
-
-
-def check_arm(name: Any) -> str:
-    """An arm's name, which its folders get. ValueError: it cannot be a folder's, or is the untrained model's."""
-    if check_name("--train.arms", name) == UNTRAINED:
-        raise ValueError(f"--train.arms: {name!r} is the name of the model before training; give the arm another")
-    return name
 
 
 def check_seed(seed: Any) -> int:

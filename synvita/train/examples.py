@@ -10,7 +10,7 @@ from synvita.core.artefacts import TRUTH, default_weights, read_clips, read_weig
 from synvita.core.records import ClipWeight, Item, Triplet
 from synvita.core.run_folder import again
 from synvita.core.store import read_records
-from synvita.train.config import Arm
+from synvita.train.arms import Arm
 
 OPPOSITE = {"Yes": "No", "No": "Yes"}
 

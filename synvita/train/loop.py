@@ -15,7 +15,8 @@ from synvita.core.identity import Digests
 from synvita.core.provenance import seed_of
 from synvita.core.timings import note_seconds
 from synvita.train.arm_folder import adapter_folder, checkpoint_folder
-from synvita.train.config import Arm, TrainConfig
+from synvita.train.arms import Arm
+from synvita.train.config import TrainConfig
 from synvita.train.examples import Example, Pair, join, weights_path
 from synvita.train.parallel import Processes
 from synvita.train.prepare import prepare

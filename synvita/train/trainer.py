@@ -20,7 +20,8 @@ import torch
 from synvita.core.provenance import file_digest, seed_of
 from synvita.core.run_folder import remove
 from synvita.train import checkpoint
-from synvita.train.config import Arm, TrainConfig
+from synvita.train.arms import Arm
+from synvita.train.config import TrainConfig
 from synvita.train.examples import Example
 from synvita.train.objective import Counts, count, objective
 from synvita.train.parallel import Processes

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synvita.core.reading import read_table
 from synvita.core.records import Item
+from synvita.core.tables import read_table
 from synvita.triplets.tables import BadRow, video_finder
 
 COLUMNS = {"videopath", "caption", "label", "domain", "syn_video", "alignment_diff"}

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synvita.core.reading import Row, cell, read_table
 from synvita.core.records import SPLITS, Misalignment, Triplet
 from synvita.core.store import write_records
+from synvita.core.tables import Row, cell, read_table
 
 # Names as found in VideoCon's files and paper, in any case, with "_" or "-" for a space.
 MISALIGNMENT_NAMES: dict[str, Misalignment] = {

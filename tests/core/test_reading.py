@@ -10,7 +10,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from synvita.core.reading import cell, need_columns, parse_json, parse_yaml, read_json, read_table, read_text, read_yaml
+from synvita.core.reading import parse_json, parse_yaml, read_json, read_text, read_yaml
+from synvita.core.tables import cell, need_columns, read_table
 
 
 @pytest.fixture

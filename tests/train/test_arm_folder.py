@@ -8,8 +8,9 @@ from small import HOME
 
 from synvita.train import loop
 from synvita.train.arm_folder import adapter_folder, checkpoint_folder, set_aside_by
+from synvita.train.arms import Arm
 from synvita.train.checkpoint import State, save_state, saved_states
-from synvita.train.config import Arm, TrainConfig
+from synvita.train.config import TrainConfig
 from synvita.train.loop import train_arm
 
 OUTSIDE = ("/abs", "../../rel", "../victim", "..", "a/../../../victim", "off_the_shelf", "")

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from synvita.cli import main
-from synvita.train.config import Arm, TrainConfig
+from synvita.train.arms import Arm
+from synvita.train.config import TrainConfig
 from synvita.videollm.lora import Lora
 
 NOT_NUMBERS = (math.nan, math.inf, -math.inf)

@@ -8,7 +8,7 @@ from run_files import write_clips, write_weights
 
 from synvita.core.records import Clip, ClipWeight, Item, Triplet
 from synvita.core.store import write_records
-from synvita.train.config import Arm
+from synvita.train.arms import Arm
 from synvita.train.examples import join
 
 KINDS = {"t1": "action", "t2": "flip", "t3": "object"}

@@ -20,7 +20,8 @@ from small import HOME
 
 from synvita.train import checkpoint, loop, trainer
 from synvita.train.arm_folder import set_aside_by
-from synvita.train.config import Arm, TrainConfig
+from synvita.train.arms import Arm
+from synvita.train.config import TrainConfig
 from synvita.train.loop import train_arm
 from synvita.videollm.lora import Lora
 

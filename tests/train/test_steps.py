@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from synvita.train import loop, trainer
-from synvita.train.config import Arm, TrainConfig
+from synvita.train.arms import Arm
+from synvita.train.config import TrainConfig
 from synvita.train.loop import train_arm
 from synvita.videollm.lora import Lora
 

@@ -14,7 +14,7 @@ from synvita.core.store import read_records
 from synvita.core.video import sample_video
 from synvita.core.write_video import write_video
 from synvita.evaluate.results import beside_ensemble, score_differences, weight_quality
-from synvita.train.config import Arm
+from synvita.train.arms import Arm
 from synvita.train.examples import weights_for
 from synvita.weigh.config import WeighConfig
 from synvita.weigh.video_llm import VideoLLMScorer

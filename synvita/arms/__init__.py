@@ -1,0 +1,1 @@
+"""Arms: ways of using synthetic clips, each trained and asked for itself."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from naive_instructblip import write_checkpoint
 from run_files import MINI
+from tiny_qwen import tiny_checkpoint
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -47,7 +48,10 @@ def entries(tmp_path_factory):
     tokenizer.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="<pad>", unk_token="<unk>")
     fast.save_pretrained(folder)
-    return {**MINI, **{name: {"checkpoint": str(root / name)} for name in ("instructblip", "clip_flant5")}}
+    for name in ("qwen2_5_vl", "qwen3_vl"):
+        tiny_checkpoint(root / name, name)
+    made = ("instructblip", "clip_flant5", "qwen2_5_vl", "qwen3_vl")
+    return {**MINI, **{name: {"checkpoint": str(root / name)} for name in made}}
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -40,7 +40,10 @@ def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
 
 
 def restrict(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    """`train --synthetic-types` and `--generators` are settings of every arm that uses synthetic clips."""
+    """Flags that stand for several settings: `train --synthetic-types` and `--generators` are of every arm that uses
+    synthetic clips, `weigh --device` is of every scorer that has a model."""
+    if arguments.command == "weigh" and arguments.device is not None:
+        place(values, arguments)
     if arguments.command != "train":
         return values
     for name in ("synthetic_types", "generators"):
@@ -51,6 +54,18 @@ def restrict(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str,
             if isinstance(arm, dict) and arm.get("weights", "none") != "none":
                 arm[name] = given.split(",")
     return values
+
+
+def place(values: dict[str, Any], arguments: argparse.Namespace) -> None:
+    from synvita.core.artefacts import TRUTH
+    from synvita.core.settings import build
+    from synvita.recipes import RunConfig
+
+    names = build(RunConfig, values).weigh.every if arguments.scorers is None else arguments.scorers.split(",")
+    entries = values.setdefault("scorers", {})
+    for name in names:
+        if name not in TRUTH:
+            entries[name] = dict(entries.get(name, {})) | {"device": arguments.device}
 
 
 def run_config(a: argparse.Namespace, flags: list[str]) -> int:

@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
         "weigh", "stage 3: score every clip with both captions and turn the scores into weights", run.run_weigh
     )
     weigh.add_argument("--scorers", metavar="A,B", help="score with these, and weigh with them as one ensemble")
+    weigh.add_argument("--device", help="of these scorers: cpu (default), cuda, cuda:1, mps; bfloat16 where no cpu")
     for items in (generate, weigh):
         add_executors(items)
     stage("merge", "put the shards of generate, weigh or evaluate together", run.run_merge)

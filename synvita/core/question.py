@@ -6,6 +6,7 @@ by the same code for 1 M and 7 B parameters. Captions are text, never markup: on
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,14 +86,27 @@ class Questioner:
         self.template = getattr(tokenizer, "chat_template", None) or template
         if not self.template:
             raise ValueError("the checkpoint's tokenizer has no chat template; save one as chat_template.jinja")
-        asked = self.render(self._text(SENTINEL))
-        if self.media not in asked:
-            raise ValueError(f"the checkpoint's chat template gives no {self.media} for a {medium}; save one that does")
-        at = asked.index(self.media) + len(self.media)
-        self.before, (self.head, self.tail) = asked[:at], asked[at:].split(SENTINEL)
         self.placeholder = tokenizer.convert_tokens_to_ids(self.media)
         self.special = [token for token in tokenizer.all_special_tokens + list(tokenizer.get_added_vocab()) if token]
+        self._cut()
+
+    def _cut(self) -> None:
+        """The prompt around video and caption, and the answers behind it."""
+        asked = self.render(self._text(SENTINEL))
+        if self.media not in asked:
+            raise ValueError(
+                f"the checkpoint's chat template gives no {self.media} for a {self.medium}; save one that does"
+            )
+        at = asked.index(self.media) + len(self.media)
+        self.before, (self.head, self.tail) = asked[:at], asked[at:].split(SENTINEL)
         self.answers = self._answers()
+
+    def asking(self, question: str) -> Questioner:
+        """The same with another question, in which {caption} stands once. ValueError: as of the class."""
+        other = copy.copy(self)
+        other.question = question
+        other._cut()
+        return other
 
     def _text(self, caption: str) -> str:
         return self.question.replace("{caption}", caption)

@@ -9,8 +9,10 @@ from synvita.core.backends import load_backend
 from synvita.videollm.chat import FAMILIES
 from synvita.videollm.checkpoints import find_checkpoint, model_type, readable
 from synvita.videollm.lora import load_lora
+from synvita.videollm.memory import check_memory
 from synvita.videollm.protocol import Loading, VideoLLM
 from synvita.videollm.tree_attention import use_tree_attention
+from synvita.videollm.weights import holds_weights
 
 # config.json's model_type -> who loads it. Official Video-LLaVA folders say "llava", as LLaVA-1.5's do.
 MODELS = {
@@ -30,7 +32,7 @@ def load_model(
         name: a shipped name, a folder, `owner/name` on the hub, or "module:Class" of your own (a `VideoLLM`).
         knob: what the name was given with, for errors.
     Raises:
-        ValueError: a family that is not done, by name; what the family's loader raises.
+        ValueError: a family that is not done, by name; what the family's loader raises. MemoryError: too large.
     """
     how = how or Loading()
     if ":" in str(name) and not Path(name).exists():
@@ -44,6 +46,8 @@ def load_model(
                 raise ValueError(
                     f"{knob}: {name}: model_type {kind!r} is not done; known: {known}; or your own as 'module:Class'"
                 )
+            if holds_weights(folder):  # a projector's folder does not
+                check_memory(folder, how, knob)
             model = load_backend(MODELS, kind, knob).from_pretrained(folder, how)
     use_tree_attention(model.language)
     if adapter is not None:

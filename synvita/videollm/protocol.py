@@ -106,6 +106,13 @@ def dtype_of(name: str, knob: str = "--dtype") -> torch.dtype:
     return DTYPES[name]
 
 
+def usual_dtype(name: str | None, device: str, device_map: str | None, knob: str) -> torch.dtype:
+    """The dtype of that name; None: bfloat16 on an accelerator, float32 on a CPU. ValueError: as `dtype_of`."""
+    if name is None:
+        return torch.float32 if device == "cpu" and device_map is None else torch.bfloat16
+    return dtype_of(name, knob)
+
+
 @dataclass(frozen=True)
 class Media:
     """The prompt up to and including the video: the same for every caption asked about it.

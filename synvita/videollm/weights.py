@@ -52,6 +52,10 @@ def weight_files(folder: Path) -> tuple[list[Path], dict[str, str]]:
     raise ValueError(f"--model: {folder}: no weights; expected one of {', '.join(n for both in LAYOUTS for n in both)}")
 
 
+def holds_weights(folder: Path) -> bool:
+    return any((folder / name).exists() for both in LAYOUTS for name in both)
+
+
 def read_file(path: Path) -> dict[str, Tensor]:
     """One file's tensors, memory-mapped. Pickled files are read with `weights_only`: they cannot run code.
 

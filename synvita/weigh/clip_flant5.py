@@ -140,6 +140,7 @@ class ClipFlanT5Scorer(ImageScorer):
     """The scorer of the house; see `ImageScorer`. T5 reads a frame with each caption anew, `at_once` in one pass."""
 
     known_as = "clip_flant5"
+    usual_checkpoint = "zhiqiulin/clip-flant5-xxl"
     question = QUESTION
 
     def images_as(self) -> str:

@@ -22,7 +22,7 @@ from synvita.core.video import Sampled
 from synvita.core.video_file import VideoError
 from synvita.videollm.checkpoints import find_checkpoint, quiet, readable, revision_by_name
 from synvita.videollm.memory import check_memory
-from synvita.videollm.protocol import Loading, check_device, dtype_of
+from synvita.videollm.protocol import Loading, check_device, usual_dtype
 
 # What "four uniformly sampled frames" may mean: name -> (rule of `core.frame_rules`, frames; 0 = as many as asked for).
 FRAMES = {
@@ -39,20 +39,22 @@ class ImageScorer(ABC):
     """Base of the scorers of single images. One says how it loads (`build`), what it makes of pixels once per frame
     (`look`), and its answer logits for each frame and caption (`answer_logits`).
 
-    checkpoint: a folder, a shipped name, or owner/name on the hub. dtype: of the weights; scores are fp32.
+    checkpoint: a folder, a shipped name, or owner/name on the hub (default: the paper's, `usual_checkpoint`). dtype: of
+    the weights (default: bfloat16 on an accelerator, float32 on a CPU); scores are fp32.
     device_map, load_4bit: as of `videollm.protocol.Loading`. frames: how many of a clip. rule: one of `FRAMES`.
     quantity: what a score is, one of `core.alignment.QUANTITIES`. tower: the folder of a vision tower that the
     checkpoint does not hold. at_once: (frame, caption) pairs in one pass.
     """
 
     known_as: ClassVar[str]
+    usual_checkpoint: ClassVar[str]
     question: str
 
     def __init__(
         self,
-        checkpoint: str,
+        checkpoint: str = "",
         device: str = "cpu",
-        dtype: str = "float32",
+        dtype: str | None = None,
         device_map: str | None = None,
         load_4bit: bool = False,
         frames: int = 4,
@@ -68,8 +70,10 @@ class ImageScorer(ABC):
         for name, value in (("frames", frames), ("at_once", at_once)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{self.knob(name)}: {value!r} is not a positive number")
-        self.checkpoint, self.rule, self.quantity, self.tower, self.at_once = checkpoint, rule, quantity, tower, at_once
-        self.how = Loading(None, dtype_of(dtype, self.knob("dtype")), device, device_map, load_4bit, tower)
+        self.checkpoint, self.rule, self.quantity = checkpoint or self.usual_checkpoint, rule, quantity
+        self.tower, self.at_once = tower, at_once
+        kind = usual_dtype(dtype, device, device_map, self.knob("dtype"))
+        self.how = Loading(None, kind, device, device_map, load_4bit, tower)
         name, count = FRAMES[rule]
         self.looks_at = FramePolicy(count or frames, name)
         self.answers: Answers | None = None  # known with the tokenizer

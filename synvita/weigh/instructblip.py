@@ -20,7 +20,7 @@ from synvita.core.question import Answers, CaptionError, check_caption, shown
 from synvita.core.reading import read_json
 from synvita.videollm.claims import load_whole, stored_shapes
 from synvita.videollm.scoring import LONG_CAPTIONS
-from synvita.videollm.weights import LAYOUTS
+from synvita.videollm.weights import holds_weights
 from synvita.weigh import vqa_prompts
 from synvita.weigh.image_pixels import ImagePixels
 from synvita.weigh.image_scorer import ImageScorer
@@ -50,13 +50,14 @@ class InstructBlip(ImageScorer):
     """
 
     known_as = "instructblip"
+    usual_checkpoint = "Salesforce/instructblip-flan-t5-xxl"
     question = f"Question: {vqa_prompts.QUESTION}"
 
     def __init__(
         self,
-        checkpoint: str,
+        checkpoint: str = "",
         device: str = "cpu",
-        dtype: str = "float32",
+        dtype: str | None = None,
         device_map: str | None = None,
         load_4bit: bool = False,
         frames: int = 4,
@@ -178,7 +179,7 @@ class InstructBlip(ImageScorer):
 def only_lavis(path: Path) -> bool:
     """A .pth file, or a folder with nothing else that could be weights."""
     if path.is_dir():
-        return any(path.glob("*.pth")) and not any((path / name).exists() for both in LAYOUTS for name in both)
+        return any(path.glob("*.pth")) and not holds_weights(path)
     return path.suffix == ".pth"
 
 

@@ -76,6 +76,7 @@ class Llava(ImageScorer):
     """One vision pass per frame, one pass of the prompt with the frame for all captions; see `ImageScorer`."""
 
     known_as = "llava"
+    usual_checkpoint = "llava-hf/llava-1.5-13b-hf"
     question = f"{QUESTION} (or the checkpoint's own, with its template)"
     placeholder = PLACEHOLDER
 

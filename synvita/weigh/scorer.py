@@ -15,6 +15,8 @@ SCORERS = {
     "clip_flant5": "synvita.weigh.clip_flant5:ClipFlanT5Scorer",
     "instructblip": "synvita.weigh.instructblip:InstructBlip",
     "llava": "synvita.weigh.llava:Llava",
+    "qwen2_5_vl": "synvita.weigh.video_llm:Qwen25VLScorer",
+    "qwen3_vl": "synvita.weigh.video_llm:Qwen3VLScorer",
     "video_llm": "synvita.weigh.video_llm:VideoLLMScorer",
     "world_truth": "synvita.weigh.world_truth:WorldTruth",
 }

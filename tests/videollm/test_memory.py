@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from synvita.videollm import memory
 from synvita.videollm.protocol import Loading
 from synvita.weigh.llava import Llava
+from synvita.weigh.video_llm import VideoLLMScorer
 
 
 @pytest.fixture
@@ -37,3 +38,13 @@ def test_a_scorer_that_does_not_fit_says_need_room_and_ways_out_before_loading(f
     assert "GB in float32, cpu has 0.0 GB free; give load_4bit true, dtype bfloat16, device_map auto or a" in text
     monkeypatch.setattr(memory, "free", lambda device: 0)
     memory.check_memory(folder, Loading(device_map="auto"), "--x")  # spread over all that is there
+
+
+def test_a_video_llm_that_does_not_fit_is_refused_in_the_same_way(monkeypatch):
+    from synvita.videollm.models import load_model
+
+    monkeypatch.setattr(memory, "free", lambda device: 1_000_000)
+    with pytest.raises(MemoryError, match=r"^--model: .*mini-video-llava needs 0\.0 GB in float32, cpu has 0\.0 GB"):
+        load_model("mini-video-llava")
+    with pytest.raises(MemoryError, match=r"^--scorers\.video_llm\.checkpoint: "):
+        VideoLLMScorer("mini-video-llava").load()

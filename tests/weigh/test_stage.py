@@ -355,7 +355,7 @@ def test_a_setting_that_cannot_be_is_refused_when_it_is_read(wrong, message):
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"llava": {}}, r"^--scorers\.llava: llava cannot be made: .*'checkpoint'"),
+        ({"llava": {"use": "video_llm"}}, r"^--scorers\.video_llm\.checkpoint: none given"),
         ({"llava": {"checkpoint": "mini-llava", "chekpoint": 1}}, r"^--scorers\.llava\.chekpoint: .*mean checkpoint\?"),
         ({"llava": {"checkpoint": "mini-llava", "dtype": "half"}}, r"^--scorers\.llava\.dtype: unknown"),
         ({"llava": {"checkpoint": "mini-llava", "batch": 0}}, r"^--scorers\.llava\.batch: 0 is not a positive"),
@@ -370,7 +370,7 @@ def test_settings_of_a_scorer_that_cannot_be_are_one_line_and_write_nothing(run,
 
 
 def test_an_unknown_scorer_is_named_with_the_known_and_the_nearest():
-    known = "clip_flant5, instructblip, llava, video_llm"
+    known = "clip_flant5, instructblip, llava, qwen2_5_vl, qwen3_vl, video_llm"
     with pytest.raises(ValueError, match=rf"^--scorers: unknown 'lava'; did you mean 'llava'\? known: {known}"):
         scorer_part("lava", {}, "--scorers")
 

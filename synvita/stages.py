@@ -14,11 +14,11 @@ from synvita.arms.left import Do, Model, all_arms, asking
 from synvita.core.progress import progress
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, need, only_one
-from synvita.core.stage import Stage, check_stamp, claim_folder
+from synvita.core.stage import check_stamp, claim_folder
 from synvita.core.timings import note_seconds
 from synvita.core.vocabulary import UNTRAINED
-from synvita.executors import local
-from synvita.executors.job import Outcome, Shard
+from synvita.executors.job import Outcome
+from synvita.how import HERE, TWO_WORKERS, How, in_memory_at_once
 from synvita.inventory import models_there
 from synvita.recipes import RunConfig
 from synvita.train.arm_folder import is_trained
@@ -74,25 +74,8 @@ def make_triplets(run: Path, config: RunConfig) -> None:
         build(run, config.world, tick)
 
 
-@dataclass(frozen=True)
-class How:
-    """How a stage's items are worked on: by which executor, with how many workers, which part."""
-
-    executor: str = "local"
-    workers: int = 1
-    shard: Shard | None = None
-    address: str | None = None
-
-    def run(self, stage: Stage, run: Path) -> Outcome:
-        if self.executor == "ray":
-            from synvita.executors import ray
-
-            return ray.run(stage, run, self.workers, self.address)
-        return local.run(stage, run, self.workers, self.shard)
-
-
 def make_clips(
-    run: Path, config: RunConfig, how: How = How(), generators: Sequence[str] = ()
+    run: Path, config: RunConfig, how: How = HERE, generators: Sequence[str] = ()
 ) -> dict[str, dict[str, int]]:
     """The clips that are missing, also those that an earlier call set aside; which triplets they belong to.
 
@@ -118,9 +101,7 @@ def make_clips(
     return found
 
 
-def make_weights(
-    run: Path, config: RunConfig, how: How = How(), scorers: Sequence[str] | None = None
-) -> dict[str, int]:
+def make_weights(run: Path, config: RunConfig, how: How = HERE, scorers: Sequence[str] | None = None) -> dict[str, int]:
     """The scores that are missing, also of clips that an earlier call set aside; then weights from all scores.
 
     Args:
@@ -136,7 +117,7 @@ def make_weights(
     every = [ScoreClips(part, config.weigh.decode_timeout) for part in parts]
     for stage in every:
         check_stamp(run, stage)
-    done = [how.run(stage, run) for stage in every]
+    done = [outcome for group in in_memory_at_once(every, how) for outcome in how.run_all(group, run)]
     if how.shard is not None:
         return counts(Outcome(*(sum(column) for column in zip(*map(astuple, done), strict=True))), "clips scored")
     with only_one(run, "weigh"):
@@ -163,7 +144,7 @@ class Which:
     tasks: Sequence[str] | None = None
 
 
-def evaluate(run: Path, config: RunConfig, how: How = How(workers=2), which: Which = Which()) -> dict[str, Any] | None:
+def evaluate(run: Path, config: RunConfig, how: How = TWO_WORKERS, which: Which = Which()) -> dict[str, Any] | None:
     """Ask what is missing, then measure: `results.json`. None: this was one shard of the asking.
 
     Raises:

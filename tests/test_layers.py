@@ -25,9 +25,11 @@ ALLOWED = {
     "recipes": STAGES | {"core", "world"},
     "children": set(),
     "arms": STAGES | {"core", "executors", "recipes", "children"},
+    "how": {"core", "executors", "videollm", "weigh"},
     "inventory": STAGES | {"core", "executors", "recipes", "arms"},
-    "stages": STAGES | {"core", "world", "executors", "recipes", "arms", "inventory"},
-    "cli": STAGES | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study"},
+    "stages": STAGES | {"core", "world", "executors", "recipes", "arms", "inventory", "how"},
+    "cli": STAGES
+    | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study", "how", "executors"},
     "study": STAGES | {"core", "recipes", "arms", "stages"},
     "pretrain": STAGES | {"core", "world"},
 }

@@ -93,14 +93,15 @@ def run_weigh(a: argparse.Namespace, flags: list[str]) -> int:
 
 def how(a: argparse.Namespace) -> Any:
     """What the flags say about how the work is done. ValueError: flags that exclude each other."""
-    from synvita import stages
+    from synvita.executors.job import Shard
+    from synvita.how import How
 
     if a.executor != "ray" and a.address is not None:
         raise ValueError("--address: is of a Ray cluster; give --executor ray, too")
     if a.executor == "ray" and a.shard is not None:
         raise ValueError("--shard: is for batch systems without an engine; leave it or --executor ray out")
-    shard = None if a.shard is None else stages.Shard.parse(a.shard)
-    return stages.How(a.executor, a.workers, shard, a.address)
+    shard = None if a.shard is None else Shard.parse(a.shard)
+    return How(a.executor, a.workers, shard, a.address)
 
 
 def run_merge(a: argparse.Namespace, flags: list[str]) -> int:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from synvita.core.frame_rules import FramePolicy, uniform_indices
 from synvita.core.process import watch_parent
-from synvita.core.video import Sampled, sample_video
+from synvita.core.video import Sampled, sample_videos
 from synvita.core.video_file import VideoError
 
 START_TIMEOUT_S = 120.0  # a child imports numpy and PyAV: 0.2 s warm, many on a cold network disk; no video's fault
@@ -34,7 +35,7 @@ def check_timeout(seconds: float, knob: str) -> None:
 
 
 class Decoder:
-    """`sample_video` in a child process, because a file can hang or crash a decoder and must not take the run along.
+    """`sample_videos` in a child process, because a file can hang or crash a decoder and must not take the run along.
 
     One child serves file after file. Protocol, both ways: 4 bytes of length, a JSON header of that length; an answer's
     pixels follow as raw bytes.
@@ -47,21 +48,31 @@ class Decoder:
         self._owner, self._lock = os.getpid(), threading.Lock()
 
     def video(self, path: Path | str, policy: FramePolicy) -> Sampled:
-        """As `sample_video`; its warnings are warned here.
+        """As `videos`, for one model."""
+        return self.videos(path, [policy])[0]
+
+    def videos(self, path: Path | str, policies: Sequence[FramePolicy]) -> list[Sampled]:
+        """As `sample_videos`; its warnings are warned here.
 
         Raises:
-            VideoError: as `sample_video`; also after `timeout_s`, and if the decoder died on this file.
+            VideoError: as `sample_videos`; also after `timeout_s`, and if the decoder died on this file.
         """
-        uniform_indices(1, 1, policy.rule)
+        for policy in policies:
+            uniform_indices(1, 1, policy.rule)
         folder = os.getcwd()  # noqa: PTH109
-        request = {"path": os.fspath(path), "folder": folder, "policy": dataclasses.asdict(policy)}
+        wanted = [dataclasses.asdict(policy) for policy in policies]
+        request = {"path": os.fspath(path), "folder": folder, "policies": wanted}
         with self._lock:
             header, frames = self._ask(request)
         for text in header["warnings"]:
             warnings.warn(text, stacklevel=2)
         if frames is None:
             raise VideoError(header["error"])
-        return Sampled(frames, header["indices"], header["total"], header["rate"])
+        at, found = 0, []
+        for indices in header["indices"]:
+            found.append(Sampled(frames[at : at + len(indices)], indices, header["total"], header["rate"]))
+            at += len(indices)
+        return found
 
     def sample(self, path: Path | str, k: int, rule: str = "both_ends") -> np.ndarray:
         """k frames: (k, H, W, 3) uint8 RGB."""
@@ -195,18 +206,24 @@ def serve(parent: int) -> None:
         return
 
 
+def policy_of(fields: dict[str, Any]) -> FramePolicy:
+    """From JSON, which has no tuples."""
+    return FramePolicy(**fields | {"size": fields["size"] and tuple(fields["size"])})
+
+
 def answer(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
     path = request["path"]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             with contextlib.chdir(request["folder"]):  # the parent may have moved since it started us
-                sampled = sample_video(path, FramePolicy(**request["policy"]))
+                sampled = sample_videos(path, [policy_of(fields) for fields in request["policies"]])
         except VideoError as error:
             return {"error": str(error), "warnings": [str(w.message) for w in caught]}, None
         except Exception as error:  # whatever a broken file does to the decoder is that file's trouble
             text = f"{path}: the decoder failed ({type(error).__name__}: {error}); re-encode it"
             return {"error": text, "warnings": []}, None
-    frames = np.ascontiguousarray(sampled.frames)
-    facts = {"shape": frames.shape, "indices": sampled.indices, "total": sampled.total, "rate": sampled.rate}
+    frames = np.concatenate([each.frames for each in sampled])
+    one = sampled[0]
+    facts = {"shape": frames.shape, "total": one.total, "rate": one.rate, "indices": [each.indices for each in sampled]}
     return facts | {"warnings": [str(w.message) for w in caught]}, frames

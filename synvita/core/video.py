@@ -10,7 +10,7 @@ import bisect
 import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ MAX_BYTES = 2_000_000_000  # all frames of one request, 3 bytes a pixel; the dec
 
 @dataclass(frozen=True)
 class Sampled:
-    """frames: (T, H, W, 3) uint8 RGB, upright. indices: their ranks among `total` frames. rate: frames per second."""
+    """frames: (T, H, W, 3) uint8 RGB, upright. indices: their ranks among `total` frames. rate: frames per second.
+    kept: what somebody made of them, by a key that says how, for others who look at them in this process."""
 
     frames: np.ndarray
     indices: list[int]
     total: int
     rate: float
+    kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def check_total(path: Path | str, number: int, height: int, width: int) -> None:
@@ -190,18 +192,26 @@ def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
 
 
 def sample_video(path: Path | str, policy: FramePolicy) -> Sampled:
-    """The frames of a video that a model wants, from as few decoded frames as the file allows.
+    """As `sample_videos`, for one model."""
+    return sample_videos(path, [policy])[0]
+
+
+def sample_videos(path: Path | str, policies: Sequence[FramePolicy]) -> list[Sampled]:
+    """The frames of a video that some models want, from one pass and as few decoded frames as the file allows.
 
     A container may promise more frames than it has (a cut download). Indices are then those of the frames that decode,
     with a warning that names the file and both counts.
 
     Raises:
-        VideoError: missing, empty, no video, no decodable frame, or too large.
+        VideoError: missing, empty, no video, no decodable frame, or too large. ValueError: policies of several sizes.
     """
-    uniform_indices(1, 1, policy.rule)  # a wrong knob is not the video's fault: say so before opening it
+    for policy in policies:
+        uniform_indices(1, 1, policy.rule)  # a wrong knob is not the video's fault: say so before opening it
+    (size,) = {policy.size for policy in policies}
     layout = scan(path)
-    layout.size = policy.size
-    check_total(path, policy.count, *(layout.size or layout.header))  # before a list of so many indices
+    layout.size = size
+    count = sum(policy.count for policy in policies)
+    check_total(path, count, *(layout.size or layout.header))  # before a list of so many indices
     number: int | None = layout.count
     if layout.count < layout.claimed:  # cut: its last packets may give no frame, so only decoding can count
         number, layout.timed = decode_in_order(path, [], to_end=True)[1], False
@@ -209,13 +219,13 @@ def sample_video(path: Path | str, policy: FramePolicy) -> Sampled:
         if number == 0:
             raise no_frame(path)
         have = number
-        indices = policy.indices(have, layout.rate)
-        found, number = fetch(path, layout, indices)
+        indices = [policy.indices(have, layout.rate) for policy in policies]
+        found, number = fetch(path, layout, [index for some in indices for index in some])
         layout.timed &= number is None  # a packet without a frame: the ranks of the two differ
     if have < layout.claimed:
         text = f"{path}: {layout.claimed} frames claimed, {have} decode (cut short?); frames taken from those {have}"
         warnings.warn(text, stacklevel=2)
-    return Sampled(stack(found, indices), indices, have, layout.rate)
+    return [Sampled(stack(found, some), some, have, layout.rate) for some in indices]
 
 
 def sample_frames(path: Path | str, k: int, rule: str = "both_ends") -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita.core.process import watch_parent
+from synvita.core.progress import progress
 from synvita.core.run_folder import again
 from synvita.core.stage import SetAside, Stage
 from synvita.executors.job import Job, Outcome, Shard, begin
@@ -38,6 +40,36 @@ def run(
         for keys, results in alone(job) if workers == 1 or len(job.todo) < 2 else together(job, workers):
             job.take(keys, results)
     return job.outcome
+
+
+def side_by_side(
+    stages: Sequence[Stage], run_folder: Path, shard: Shard | None, share: Callable[[Sequence[Any]], None]
+) -> list[Outcome]:
+    """Stages of the same items in this process, a batch of each in turn, so that what one has read serves the next.
+
+    The records are those of one after the other. `share`: called with those that have something to do, once each is set
+    up.
+
+    Raises:
+        ValueError: as `run`; what each has made by then is kept.
+    """
+    bars: list[Callable[..., None]] = []
+    with contextlib.ExitStack() as stack:
+        # Entered backwards, so that they are left (and write) in their own order.
+        jobs = [stack.enter_context(begin(stage, run_folder, shard, lambda *_: bars[0]())) for stage in stages[::-1]]
+        jobs.reverse()
+        what = f"{stages[0].command}: {len(jobs)} side by side"
+        bars.append(stack.enter_context(progress(what, sum(j.own for j in jobs), sum(j.kept for j in jobs))))
+        busy = [job for job in jobs if job.todo]
+        for job in busy:
+            stack.callback(job.stage.close)
+            job.stage.setup()
+        if busy:
+            share([job.stage for job in busy])
+        for keys, number in sorted((keys, number) for number, job in enumerate(busy) for keys in job.todo):
+            job = busy[number]
+            job.take(keys, job.stage.work(job.run, job.batch(keys)))
+    return [job.outcome for job in jobs]
 
 
 def alone(job: Job) -> Iterator[Results]:

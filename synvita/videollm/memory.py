@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from synvita.videollm.checkpoints import find_checkpoint
 from synvita.videollm.claims import stored_shapes
 from synvita.videollm.protocol import Loading
 
@@ -23,6 +24,16 @@ def needed(folder: Path, how: Loading) -> int:
         packed = how.load_4bit and len(shape) == 2 and not name.endswith(("embed_tokens.weight", "lm_head.weight"))
         total += math.prod(shape) * (IN_4BIT if packed and "shared" not in name else each)
     return int(total * SPARE)
+
+
+def weights_at(checkpoint: str, how: Loading, knob: str) -> tuple[str, int] | None:
+    """(device, bytes) of a checkpoint that is to be loaded; None: spread over several devices, or not to be counted."""
+    if how.device_map is not None:
+        return None
+    try:
+        return how.device, needed(find_checkpoint(checkpoint, knob), how)
+    except ValueError:  # said when it is loaded
+        return None
 
 
 def free(device: str) -> int:

@@ -5,11 +5,10 @@ No class of it is in transformers; it is composed here of transformers' parts an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,7 +19,7 @@ from synvita.videollm.checkpoints import find_checkpoint
 from synvita.videollm.claims import check_claims
 from synvita.videollm.protocol import Loading
 from synvita.videollm.weights import UNUSED, check_names, part, read_file, read_weights
-from synvita.weigh.clip_tower import INSIDE, hidden_layer, load_projector, load_tower
+from synvita.weigh.clip_tower import INSIDE, TowerLayer, load_projector, load_tower
 from synvita.weigh.image_pixels import ImagePixels
 from synvita.weigh.image_scorer import ImageScorer
 from synvita.weigh.t5 import answer_logits
@@ -37,7 +36,8 @@ class ClipFlanT5(nn.Module):
 
     def __init__(self, tower: Any, projector: nn.Module, t5: Any, layer: int = -2):
         super().__init__()
-        self.tower, self.projector, self.t5, self.layer = tower, projector, t5, layer
+        self.tower, self.projector, self.t5 = tower, projector, t5
+        self.see = TowerLayer(tower, layer, drop_class=True)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, how: Loading | None = None, knob: str = "--tower") -> ClipFlanT5:
@@ -68,7 +68,7 @@ class ClipFlanT5(nn.Module):
 
     def look(self, pixels: Tensor) -> Tensor:
         """(T, 3, S, S) -> (T, patches, d_model)."""
-        return self.projector(hidden_layer(self.tower, pixels, self.layer, drop_class=True))
+        return self.projector(self.see(pixels))
 
     def embedded(self, ids: Tensor, patches: Tensor) -> Tensor:
         """(L,) ids with one `IMAGE`, (patches, d_model) -> (L - 1 + patches, d_model)."""
@@ -148,7 +148,7 @@ class ClipFlanT5Scorer(ImageScorer):
 
     def build(self, folder: Path) -> None:
         self.model = ClipFlanT5.from_pretrained(folder, self.how, self.knob("tower"))
-        self.preprocess = ImagePixels(self.model.tower.config.image_size, pad=True)
+        self.to_pixels = ImagePixels(self.model.tower.config.image_size, pad=True)
         self.tokenizer = tokenizer_of(folder, self.model.t5.config.d_model, self.knob("checkpoint"))
         self.special = [t for t in [*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()] if t]
         limit = self.tokenizer.model_max_length
@@ -160,11 +160,14 @@ class ClipFlanT5Scorer(ImageScorer):
         self.width = min(len(self.tokenizer), self.model.t5.lm_head.weight.shape[0])
         self.answers = Answers(yes[0], no[0], end)
 
-    def pixels(self, images: np.ndarray) -> Tensor:
-        return self.preprocess(images)
+    def sees(self) -> Hashable:
+        return self.model.see.key()
 
-    def look(self, pixels: Tensor) -> Tensor:
-        return torch.cat([self.model.look(some) for some in pixels.split(self.at_once)])
+    def see(self, pixels: Tensor) -> Tensor:
+        return self.model.see(pixels)
+
+    def project(self, seen: Tensor) -> Tensor:
+        return self.model.projector(seen)
 
     def ask(self, caption: str) -> Tensor:
         """Ids of the prompt: the text on each side of the image alone, each with its own end token.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ def load_tower(inside: dict[str, Tensor], config: dict[str, Any], folder: Path, 
     tower: Any = CLIPVisionModel.from_pretrained(
         None, config=made, state_dict=tensors, attn_implementation="sdpa", dtype=how.dtype
     )
-    return tower.to(how.vision_device()).eval().requires_grad_(False)
+    return one_of_equals(tower.to(how.vision_device()).eval().requires_grad_(False))
 
 
 def tower_folder(config: dict[str, Any], folder: Path, how: Loading, knob: str) -> Path:
@@ -91,7 +93,42 @@ def load_projector(tensors: dict[str, Tensor], where: str, how: Loading) -> nn.M
     return made.to(how.vision_device(), how.dtype).eval().requires_grad_(False)
 
 
-def hidden_layer(tower: Any, pixels: Tensor, layer: int, drop_class: bool) -> Tensor:
-    """(T, 3, S, S) -> (T, patches, width): one hidden layer of the tower."""
-    seen = tower(pixels.to(tower.device, tower.dtype), output_hidden_states=True).hidden_states[layer]
-    return seen[:, 1:] if drop_class else seen
+@dataclass(frozen=True, eq=False)
+class TowerLayer:
+    """One hidden layer of a tower: (T, 3, S, S) -> (T, patches, width)."""
+
+    tower: Any
+    layer: int
+    drop_class: bool
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        seen = self.tower(pixels.to(self.tower.device, self.tower.dtype), output_hidden_states=True)
+        hidden = seen.hidden_states[self.layer]
+        return hidden[:, 1:] if self.drop_class else hidden
+
+    def key(self) -> tuple[Any, int, bool]:
+        return self.tower, self.layer, self.drop_class
+
+
+in_use: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def one_of_equals(tower: Any) -> Any:
+    """A tower that is in use in this process and has the same weights, or this one. So LLaVA-1.5 and CLIP-FlanT5 hold
+    one CLIP between them, and a frame goes through it once (`ImageScorer.looked`)."""
+    for other in in_use:
+        if same(other, tower):
+            return other
+    in_use.add(tower)
+    return tower
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two towers give the same: shapes are the tensors', these settings are not."""
+    settings = ("num_attention_heads", "hidden_act", "layer_norm_eps", "image_size", "patch_size")
+    if any(getattr(one.config, name) != getattr(other.config, name) for name in settings):
+        return False
+    if (one.dtype, one.device) != (other.dtype, other.device):
+        return False
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in mine.items())

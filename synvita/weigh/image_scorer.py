@@ -6,7 +6,7 @@ A frame-level scorer sees no time: that is a property of the paper's ensemble.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from synvita.core.question import Answers
 from synvita.core.video import Sampled
 from synvita.core.video_file import VideoError
 from synvita.videollm.checkpoints import find_checkpoint, quiet, readable, revision_by_name
-from synvita.videollm.memory import check_memory
+from synvita.videollm.memory import check_memory, weights_at
 from synvita.videollm.protocol import Loading, check_device, usual_dtype
 
 # What "four uniformly sampled frames" may mean: name -> (rule of `core.frame_rules`, frames; 0 = as many as asked for).
@@ -37,7 +37,7 @@ GAP = 10
 
 class ImageScorer(ABC):
     """Base of the scorers of single images. One says how it loads (`build`), what it makes of pixels once per frame
-    (`look`), and its answer logits for each frame and caption (`answer_logits`).
+    (`see`, `project`), and its scores of each frame and caption (`answer_scores`).
 
     checkpoint: a folder, a shipped name, or owner/name on the hub (default: the paper's, `usual_checkpoint`). dtype: of
     the weights (default: bfloat16 on an accelerator, float32 on a CPU); scores are fp32.
@@ -49,6 +49,7 @@ class ImageScorer(ABC):
     known_as: ClassVar[str]
     usual_checkpoint: ClassVar[str]
     question: str
+    to_pixels: Callable[[np.ndarray], Tensor]  # (T, H, W, 3) uint8 -> (T, 3, S, S); equal ones make equal pixels
 
     def __init__(
         self,
@@ -104,6 +105,10 @@ class ImageScorer(ABC):
             check_memory(folder, self.how, self.knob("device"))
             self.build(folder)
 
+    def needs(self) -> tuple[str, int] | None:
+        """(device, bytes) of the weights; None: they are spread over several devices, or not here to be counted."""
+        return weights_at(self.checkpoint, self.how, self.knob("checkpoint"))
+
     @torch.no_grad()
     def score_many(self, videos: Sequence[Sampled], captions: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """The captions of each clip -> their scores (N,), fp32 in [0, 1], averaged over the frames.
@@ -114,14 +119,31 @@ class ImageScorer(ABC):
         """
         if self.answers is None:
             self.load()
-        images = [self.images(video) for video in videos]
-        looked = self.look(torch.cat([self.pixels(some) for some in images]))
-        found = self.answer_scores(list(looked.split([len(some) for some in images])), captions)
+        found = self.answer_scores(self.looked(videos), captions)
         return [scores.mean(0).float().cpu().numpy() for scores in found]
 
     def score(self, video: Sampled, captions: Sequence[str]) -> np.ndarray:
         """N captions of one clip -> (N,)."""
         return self.score_many([video], [captions])[0]
+
+    def looked(self, videos: Sequence[Sampled]) -> list[Tensor]:
+        """Per clip (frames, tokens, width): each frame goes through the tower once, also if several scorers of this
+        process have that tower."""
+        key = (self.sees(), self.rule == "strip", self.at_once)
+        new = [video for video in videos if key not in video.kept]
+        if new:
+            pixels = [self.kept_pixels(video) for video in new]
+            frames = torch.cat([self.see(some) for some in torch.cat(pixels).split(self.at_once)])
+            for video, part in zip(new, frames.split([len(some) for some in pixels]), strict=True):
+                video.kept[key] = part
+        seen = [video.kept[key] for video in videos]
+        return list(self.project(torch.cat(seen)).split([len(part) for part in seen]))
+
+    def kept_pixels(self, video: Sampled) -> Tensor:
+        key = (self.to_pixels, self.rule == "strip")
+        if key not in video.kept:
+            video.kept[key] = self.to_pixels(self.images(video))
+        return video.kept[key]
 
     def images(self, video: Sampled) -> np.ndarray:
         """(T, H, W, 3) uint8: the frames, or the one strip."""
@@ -146,15 +168,19 @@ class ImageScorer(ABC):
 
     @abstractmethod
     def build(self, folder: Path) -> None:
-        """Load model and tokenizer; set `answers`."""
+        """Load model and tokenizer; set `answers` and `to_pixels`."""
 
     @abstractmethod
-    def pixels(self, images: np.ndarray) -> Tensor:
-        """(T, H, W, 3) uint8 -> (T, 3, S, S)."""
+    def sees(self) -> Hashable:
+        """What `see` is: scorers with equal ones share what it gives."""
 
     @abstractmethod
-    def look(self, pixels: Tensor) -> Tensor:
-        """What is computed once per frame, whatever is asked: (T, tokens, width)."""
+    def see(self, pixels: Tensor) -> Tensor:
+        """The vision tower, once per frame, whatever is asked: (T, 3, S, S) -> (T, tokens, width)."""
+
+    def project(self, seen: Tensor) -> Tensor:
+        """What `see` gives, as the rest of the model takes it."""
+        return seen
 
     @abstractmethod
     def answer_scores(self, looked: list[Tensor], captions: Sequence[Sequence[str]]) -> list[Tensor]:

@@ -7,11 +7,10 @@ weights in transformers' layout, where four settings of LAVIS are lost and put b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -111,15 +110,13 @@ class InstructBlip(ImageScorer):
         rows = self.t5.lm_head.weight.shape[0]
         self.width = vocabulary(rows, self.t5_tokenizer.get_vocab().get(IMAGE))
 
-    def pixels(self, images: np.ndarray) -> Tensor:
-        return self.to_pixels(images)
+    def sees(self) -> Hashable:
+        return self.model
 
-    def look(self, pixels: Tensor) -> Tensor:
-        """(T, 3, S, S) -> (T, 1 + patches, width): the class token stays."""
-        tower = self.model.vision_model
-        at = tower.embeddings.patch_embedding.weight
-        parts = pixels.split(self.at_once)
-        return torch.cat([tower(part.to(at.device, at.dtype)).last_hidden_state for part in parts])
+    def see(self, pixels: Tensor) -> Tensor:
+        """The class token stays: (T, 1 + patches, width)."""
+        at = self.model.vision_model.embeddings.patch_embedding.weight
+        return self.model.vision_model(pixels.to(at.device, at.dtype)).last_hidden_state
 
     def answer_scores(self, looked: list[Tensor], captions: Sequence[Sequence[str]]) -> list[Tensor]:
         asked = [[self.ask(caption) for caption in some] for some in captions]

@@ -7,12 +7,11 @@ miniature: the hf layout with a question and preprocessing of its own, stored wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from synvita.videollm.families.video_llava_layouts import llama_config
 from synvita.videollm.protocol import Media
 from synvita.videollm.scoring import score_answers
 from synvita.videollm.weights import load_llama, part, read_weights
-from synvita.weigh.clip_tower import INSIDE, hidden_layer, load_projector, load_tower
+from synvita.weigh.clip_tower import INSIDE, TowerLayer, load_projector, load_tower, one_of_equals
 from synvita.weigh.image_pixels import ImagePixels
 from synvita.weigh.image_scorer import ImageScorer
 from synvita.weigh.vqa_prompts import QUESTION, framed
@@ -63,12 +62,10 @@ class FramedQuestioner:
 class Parts:
     """What any layout is read into."""
 
-    tower: Any
+    see: TowerLayer
     projector: Callable[[Tensor], Tensor]
     language: Any
     head: Any
-    layer: int
-    drop_class: bool
     random_rows: bool = False  # behind the vocabulary's own
 
 
@@ -91,22 +88,21 @@ class Llava(ImageScorer):
             self.parts = transformers_layout(folder, self)
         else:
             raise ValueError(f"{folder}: is a {kind!r} checkpoint, not 'llava'")
-        self.language, size = self.parts.language, self.parts.tower.config.image_size
-        self.questioner, self.preprocess = questioner_of(folder), pixels_of(folder, size)
+        self.language, size = self.parts.language, self.parts.see.tower.config.image_size
+        self.questioner, self.to_pixels = questioner_of(folder), pixels_of(folder, size)
         rows = self.parts.head.out_features
         self.width = getattr(self.questioner, "vocabulary", rows) if self.parts.random_rows else rows
         self.placeholder = self.questioner.prefix()[-1]
         self.answers = self.questioner.answers
 
-    def pixels(self, images: np.ndarray) -> Tensor:
-        return self.preprocess(images)
+    def sees(self) -> Hashable:
+        return self.parts.see.key()
 
-    def look(self, pixels: Tensor) -> Tensor:
-        parts = [
-            self.parts.projector(hidden_layer(self.parts.tower, some, self.parts.layer, self.parts.drop_class))
-            for some in pixels.split(self.at_once)
-        ]
-        return torch.cat(parts)
+    def see(self, pixels: Tensor) -> Tensor:
+        return self.parts.see(pixels)
+
+    def project(self, seen: Tensor) -> Tensor:
+        return self.parts.projector(seen)
 
     def logits(self, hidden: Tensor) -> Tensor:
         return self.parts.head(hidden)[..., : self.width]
@@ -175,9 +171,10 @@ def questioner_of(folder: Path) -> Any:
 def transformers_layout(folder: Path, scorer: Llava) -> Parts:
     model = load_whole(folder, **scorer.how.placement())
     config, inner = model.config, model.model
+    inner.vision_tower = one_of_equals(inner.vision_tower)
     drop = config.vision_feature_select_strategy == "default"
-    head, layer = model.lm_head, config.vision_feature_layer
-    return Parts(inner.vision_tower, inner.multi_modal_projector, inner.language_model, head, layer, drop, True)
+    see = TowerLayer(inner.vision_tower, config.vision_feature_layer, drop)
+    return Parts(see, inner.multi_modal_projector, inner.language_model, model.lm_head, True)
 
 
 def official(folder: Path, config: dict[str, Any], scorer: Llava) -> Parts:
@@ -192,4 +189,5 @@ def official(folder: Path, config: dict[str, Any], scorer: Llava) -> Parts:
     tower = load_tower(inside, config, folder, how, scorer.knob("tower"))
     drop = config.get("mm_vision_select_feature", "patch") == "patch"
     projector = load_projector(part(tensors, "model.mm_projector."), f"{folder}: model.mm_projector", how)
-    return Parts(tower, projector, language.model, language.lm_head, config.get("mm_vision_select_layer", -2), drop)
+    see = TowerLayer(tower, config.get("mm_vision_select_layer", -2), drop)
+    return Parts(see, projector, language.model, language.lm_head)

@@ -14,6 +14,7 @@ from synvita.core.decoder import Decoder
 from synvita.core.links import clip_links
 from synvita.core.question import CaptionError
 from synvita.core.records import Clip, ScoredClip, Triplet
+from synvita.core.shared_decoder import SharedDecoder
 from synvita.core.stage import Resources, SetAside, resources_of
 from synvita.core.store import read_records
 from synvita.core.video import Sampled
@@ -62,7 +63,7 @@ class ScoreClips:
         self.batch = part.batch if part.batch > 1 else 8
         self.resources: Resources = resources_of(part.options)
         self.scorer: Any = None
-        self.decoder: Decoder | None = None
+        self.decoder: Decoder | SharedDecoder | None = None
 
     @classmethod
     def of_stamp(cls, stamp: dict[str, Any], entries: Entries) -> ScoreClips:
@@ -98,6 +99,23 @@ class ScoreClips:
         if callable(getattr(self.scorer, "load", None)):
             self.scorer.load()
         self.decoder = Decoder(self.decode_timeout)
+
+    @staticmethod
+    def share(stages: Sequence[ScoreClips]) -> None:
+        """Let stages that have been set up, and work on the same clips in turn, decode each clip once."""
+        policies = [getattr(stage.scorer, "looks_at", FRAMES) for stage in stages]
+        mine = Decoder(stages[0].decode_timeout)
+        keep = max(stage.batch for stage in stages)
+        shared = SharedDecoder(mine, [policy for policy in policies if policy is not None], keep)
+        for stage in stages:
+            if stage.decoder is not None:
+                stage.decoder.close()
+            stage.decoder = shared
+
+    def needs(self) -> tuple[str, int] | None:
+        """(device, bytes) of the scorer's weights; None: it does not say, or spreads over several devices."""
+        self.scorer = self.scorer or load_scorer(self.part)
+        return self.scorer.needs() if callable(getattr(self.scorer, "needs", None)) else None
 
     def work(self, run: Path, batch: Sequence[Asked]) -> list[list[ScoredClip] | SetAside]:
         """A clip that cannot be read, or that gets no score, is set aside with its reason."""

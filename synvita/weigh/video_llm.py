@@ -15,6 +15,7 @@ from synvita.core.frame_rules import FramePolicy
 from synvita.core.question import ENTAILMENT
 from synvita.core.video import Sampled
 from synvita.videollm.checkpoints import revision_by_name
+from synvita.videollm.memory import weights_at
 from synvita.videollm.models import load_model
 from synvita.videollm.protocol import Loading, usual_dtype
 from synvita.videollm.scoring import QUESTIONS_AT_ONCE, ask_within, score_answers
@@ -95,6 +96,10 @@ class VideoLLMScorer:
                 text = f"{self.checkpoint} takes {self.model.policy.count} frames of every clip; leave it out"
                 raise ValueError(f"{self.knob('fps')}: {text}")
             self.looks_at = replace(self.model.policy, count=0, fps=float(self.fps))
+
+    def needs(self) -> tuple[str, int] | None:
+        """As of `ImageScorer`."""
+        return weights_at(self.checkpoint, self.how, self.knob("checkpoint"))
 
     @torch.no_grad()
     def score(self, video: Sampled, captions: Sequence[str]) -> np.ndarray:

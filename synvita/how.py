@@ -1,0 +1,68 @@
+"""By which executor, with how many workers and in which part the items of a stage are worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synvita.core.stage import Stage
+from synvita.executors import local
+from synvita.executors.job import Outcome, Shard
+
+if TYPE_CHECKING:
+    from synvita.weigh.stage import ScoreClips
+
+ROOM = 0.7  # share of a device's free memory that the weights of several scorers may take; the rest is for their work
+
+
+@dataclass(frozen=True)
+class How:
+    """How a stage's items are worked on: by which executor, with how many workers, which part."""
+
+    executor: str = "local"
+    workers: int = 1
+    shard: Shard | None = None
+    address: str | None = None
+
+    @property
+    def in_this_process(self) -> bool:
+        return self.executor == "local" and self.workers == 1
+
+    def run_all(self, stages: Sequence[Any], run: Path) -> list[Outcome]:
+        """Side by side, if they are several."""
+        if len(stages) > 1:
+            return local.side_by_side(stages, run, self.shard, type(stages[0]).share)
+        return [self.run(stage, run) for stage in stages]
+
+    def run(self, stage: Stage, run: Path) -> Outcome:
+        if self.executor == "ray":
+            from synvita.executors import ray
+
+            return ray.run(stage, run, self.workers, self.address)
+        return local.run(stage, run, self.workers, self.shard)
+
+
+HERE, TWO_WORKERS = How(), How(workers=2)
+
+
+def in_memory_at_once(stages: Sequence[ScoreClips], how: How) -> list[list[ScoreClips]]:
+    """Scorers that work side by side, because this one process has room for all their weights; others alone."""
+    from synvita.videollm.memory import free
+
+    groups: list[list[ScoreClips]] = []
+    taken: dict[str, int] = {}
+    for stage in stages:
+        needs = stage.needs() if how.in_this_process and len(stages) > 1 else None
+        if needs is None:
+            groups.append([stage])
+            taken = {}
+            continue
+        device, size = needs
+        if not taken or device not in taken or taken[device] + size > ROOM * free(device):
+            groups.append([])
+            taken = {device: 0}
+        taken[device] += size
+        groups[-1].append(stage)
+    return groups

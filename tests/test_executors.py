@@ -82,7 +82,7 @@ def test_a_scorer_and_a_criterion_may_be_added_before_anything_is_trained(triple
     assert changed == {"weights/stamp.json"}
     assert {"weights/llava-product.jsonl", "weights/video_llm-product.jsonl"} <= after.keys() - before.keys()
     assert set(p.name for p in (run / "scores").iterdir()) == {"llava", "video_llm"}
-    capsys.readouterr()
+    assert "weigh: a score is the vqa_score of llava, the vqa_score of video_llm\n" in capsys.readouterr().out
     assert main(["weigh", "--run", str(run), "--scorers.llava.frames", "2"]) == 2
     error = capsys.readouterr().err
     assert "scores/llava was made otherwise (scorer.options.frames: None -> 2)" in error and error.count("\n") == 1

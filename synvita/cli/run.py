@@ -10,6 +10,7 @@ from typing import Any
 
 from synvita.cli.configuration import refuse, settled
 from synvita.cli.exits import holes, left_out, trained_without
+from synvita.core.artefacts import quantities
 from synvita.core.reading import read_json
 from synvita.core.vocabulary import UNTRAINED, check_names, tasks
 
@@ -88,6 +89,7 @@ def run_weigh(a: argparse.Namespace, flags: list[str]) -> int:
     config = settled(a, flags)
     scorers = None if a.scorers is None else chosen(a.scorers, "--scorers")
     say_counts("weigh", stages.make_weights(a.run, config, how(a), scorers))
+    say("weigh: a score is " + ", ".join(f"the {kind} of {name}" for name, kind in quantities(a.run).items()))
     return left_out(a.run, "weigh") if a.shard is None else 0
 
 

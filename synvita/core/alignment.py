@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from synvita.core.vocabulary import QUANTITIES
+
 
 def log_odds(logits: Tensor, yes: int, no: int) -> Tensor:
     """(..., vocab) logits at the answer position -> (...) log-odds of Yes against No, fp32 (fp64 stays)."""
@@ -16,9 +18,6 @@ def log_odds(logits: Tensor, yes: int, no: int) -> Tensor:
 def alignment(odds: Tensor) -> Tensor:
     """f(V, t) of Eq. 1: P(Yes) / (P(Yes) + P(No)) = sigmoid of the log-odds; in [0, 1], never NaN by underflow."""
     return torch.sigmoid(odds)
-
-
-QUANTITIES = ("vqa_score", "p_yes", "alignment")
 
 
 def p_yes(logits: Tensor, yes: int) -> Tensor:

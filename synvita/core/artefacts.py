@@ -17,7 +17,7 @@ from synvita.core.names import folder_name
 from synvita.core.reading import read_json
 from synvita.core.records import Clip, ClipWeight, ScoredClip
 from synvita.core.run_folder import again
-from synvita.core.store import read_records, write_atomic
+from synvita.core.store import make_record, parse_lines, read_records, write_atomic
 
 CLIPS, SCORES = "clips/*/clips.jsonl", "scores/*/scores.jsonl"
 TRUTH = ("world_truth",)
@@ -68,6 +68,17 @@ def read_scores(run: Path) -> list[ScoredClip]:
     """The scores of all scorers. A score that is there twice would count double: refused by file:line."""
     paths = sorted(run.glob(SCORES))
     return [s for path in paths for s in read_records(path, ScoredClip, ("clip_id", "caption", "scorer"))]
+
+
+def quantities(run: Path) -> dict[str, str]:
+    """Scorer -> what its scores are; from the first record of each."""
+    found = {}
+    for path in sorted(run.glob(SCORES)):
+        number, fields = next(parse_lines(path), (0, {}))
+        if fields:
+            first = make_record(ScoredClip, fields, f"{path}:{number}")
+            found[first.scorer] = first.quantity
+    return found
 
 
 # ---- weights

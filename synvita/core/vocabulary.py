@@ -85,3 +85,11 @@ def check_names(names: Sequence[str], known: Iterable[str], knob: str) -> list[s
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(f"{knob}: unknown {name!r}; {hint}known: {', '.join(known)}")
     return list(dict.fromkeys(names))
+
+
+# What a score of a clip and a caption may be; numbers of two kinds are never averaged.
+QUANTITIES = {
+    "vqa_score": 'exp of minus the mean cross-entropy of the answer "Yes" and its end (the paper\'s)',
+    "p_yes": 'P("Yes") as the first token, over the whole vocabulary',
+    "alignment": "P(Yes) / (P(Yes) + P(No))",
+}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from synvita.core.artefacts import quantities
 from synvita.core.identity import Digests
 from synvita.core.records import Misalignment
 from synvita.core.store import write_atomic
@@ -210,6 +211,7 @@ def collect(
     results["weights"] = weight_quality(run)
     results["other_weights"] = {" + ".join(some): weight_quality(run, some) for some in beside_ensemble(run)}
     results["score_differences"] = score_differences(run)
+    results["quantities"] = quantities(run)
     results["made_from"] = made_from(run, arms, seed, only)
     write_atomic(run / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     return results

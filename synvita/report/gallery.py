@@ -19,7 +19,7 @@ Words = list[tuple[str, bool]]  # (a run of words, whether the other caption lac
 
 @dataclass(frozen=True)
 class Shown:
-    """One entry of the gallery. `scores`: (scorer, of the clip's own caption, of the real video's caption).
+    """One entry of the gallery. `scores`: (scorer and its quantity, of the clip's own caption, of the real's).
 
     `level` of the weight: zero, low or high; `truth`: the clip shows its own caption, None if nobody knows.
     """
@@ -113,7 +113,7 @@ def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | N
     truth = {(r.triplet_id, r.clip_id): r.weight > 0.5 for r in rows}
     clips = artefacts.read_clips(run)
     chosen = choose(learned, {t.id: t.misalignment for t in triplets}, number)
-    scores = read_scores(run, {clip for _, clip in chosen})
+    scores, kinds = read_scores(run, {clip for _, clip in chosen}), artefacts.quantities(run)
     over_zero = [weight for weight in learned.values() if weight > 0]
     middle = statistics.median(over_zero) if over_zero else 0.0
     album = Album(run)
@@ -122,6 +122,7 @@ def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | N
         triplet, clip, weight = by_id[pair[0]], clips.get(pair[1]), learned[pair]
         own, real = triplet.negative_caption, triplet.caption
         scorers = sorted({scorer for name, scorer, _ in scores if name == pair[1]})
+        score_of = [(name, scores.get((pair[1], name, own)), scores.get((pair[1], name, real))) for name in scorers]
         cards.append(
             Shown(
                 triplet_id=triplet.id,
@@ -131,7 +132,7 @@ def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | N
                 synthetic=album.embed(clip.file) if clip else Video(pair[1], "", "no such clip"),
                 caption=marked_words(real, own),
                 negative_caption=marked_words(own, real),
-                scores=[(s, scores.get((pair[1], s, own)), scores.get((pair[1], s, real))) for s in scorers],
+                scores=[(f"{name}, {kinds[name]}", ours, theirs) for name, ours, theirs in score_of],
                 weight=weight,
                 level=level(weight, middle),
                 truth=truth.get(pair),

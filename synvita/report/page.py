@@ -10,14 +10,15 @@ from typing import Any
 
 import jinja2
 
+from synvita.core.artefacts import quantities
 from synvita.core.records import Misalignment, Triplet
 from synvita.core.store import read_records, write_atomic
-from synvita.core.vocabulary import BASELINE, ORACLE_ARM, main_figures
+from synvita.core.vocabulary import BASELINE, ORACLE_ARM, QUANTITIES, main_figures
 from synvita.report import paper
 from synvita.report.cases import PER_GROUP, find_cases
 from synvita.report.figures import arm_bars, difference_boxes
 from synvita.report.finding import finding
-from synvita.report.gallery import UNKNOWN, gallery
+from synvita.report.gallery import ORACLE, UNKNOWN, gallery
 from synvita.report.pairs import find_answers
 from synvita.report.rankings import PER_SIDE, TOP, find_rankings
 from synvita.report.results_file import check_answers, check_results
@@ -50,6 +51,10 @@ def weight_rows(weights: dict[str, Any]) -> list[dict[str, str]]:
         }
         for kind, entry in weights.items()
     ]
+
+
+def learned_quantities(run: Path) -> dict[str, str]:
+    return {name: kind for name, kind in quantities(run).items() if name != ORACLE}
 
 
 def difference_rows(differences: dict[str, Any]) -> list[tuple[str, str, str, str]]:
@@ -119,6 +124,7 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
         paper=paper,
         bars=bars(arms),
         differences=difference_rows(differences),
+        quantities={name: (kind, QUANTITIES.get(kind, "")) for name, kind in learned_quantities(run).items()},
         difference_figure=difference_boxes(differences) if differences else "",
         weights=weight_rows(results.get("weights") or {}),
         other_weights={who: weight_rows(found) for who, found in (results.get("other_weights") or {}).items() if found},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -111,6 +112,16 @@ def test_every_number_of_the_table_is_there(tmp_path: Path, results: dict[str, A
     assert "<b>81.3</b><small>[79.0, 83.4]</small>" in page and "<td>1,790</td>" in page
     assert "<b>77.7</b>" in page.split("The same for weights from a_video_llm")[1] and "<td>1,791</td>" in page
     assert "0.777" in page and "0.222" in page and "world_truth" not in page.split('id="clips"')[1]
+
+
+def test_the_page_says_what_a_score_is(tmp_path: Path, results: dict[str, Any]) -> None:
+    run = make_run(tmp_path)
+    for path in (run / "scores").glob("*/scores.jsonl"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(line | {"quantity": "p_yes"}) + "\n" for line in lines))
+    page = write_report(run, results).read_text()
+    assert '<th scope="row">llava, p_yes</th>' in page
+    assert "A score of llava is its <code>p_yes</code>, P(&#34;Yes&#34;) as the first token, over the whole" in page
 
 
 def test_only_intervals_without_zero_are_marked(tmp_path: Path, results: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ def small_run(tmp_path_factory) -> Path:
     with FileLock(base / "small_run.lock"):
         if not (run / "results.json").exists():
             shutil.rmtree(run, ignore_errors=True)
-            assert main(["demo", "--run", str(run), *SMALL]) == 0
+            assert main(["demo", "--run", str(run), *SMALL, "--workers", "1"]) == 0
     return run
 
 

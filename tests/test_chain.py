@@ -140,6 +140,7 @@ def children_of(run):
 def test_arms_end_soon_after_a_parent_that_was_killed_alone(tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "synvita.cli", "demo", "--run", str(run), *SMALL, "--train.epochs", "50"]
+    command += ["--arms", "real_only,uniform", "--weigh.also", "[]", "--world.triplets", "14"]
     parent = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(300):
         if children_of(run):

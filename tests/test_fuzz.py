@@ -1,6 +1,6 @@
 """Malformed input through the public commands: an exit status as documented, one clear line, no file outside.
 
-300 examples in the default run; thousands by name: SYNVITA_FUZZ=5000 python -m pytest -q -s tests/test_fuzz.py
+200 examples in the default run; thousands by name: SYNVITA_FUZZ=5000 python -m pytest -q -s tests/test_fuzz.py
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from small import HOME
 
 from synvita.cli import main, score
 
-EXAMPLES = int(os.environ.get("SYNVITA_FUZZ", "300"))
+EXAMPLES = int(os.environ.get("SYNVITA_FUZZ", "200"))
 JUNK = [
     "", "null", "[]", "{}", "NaN", "-1", "1e999", "true", '"', "'", ",", "\n", "\r\n", "\x00", "\ufeff", "\ud800", "é",
     "../../etc/passwd", "/dev/null", "<video>", "</s>", "a" * 200_000, "9" * 400, "{a: 1", "&x *x",
@@ -32,7 +32,7 @@ JUNK = [
 def share(part):
     """The fuzz settings of one target that gets `part` of all examples."""
     return settings(
-        max_examples=max(1, round(EXAMPLES * part)), deadline=None, database=None, derandomize=EXAMPLES == 300,
+        max_examples=max(1, round(EXAMPLES * part)), deadline=None, database=None, derandomize=EXAMPLES == 200,
         suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate),  # shrinking takes minutes
     )  # fmt: skip
 

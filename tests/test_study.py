@@ -21,7 +21,7 @@ def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_pat
     few = {"arms": {"off_the_shelf": "off_the_shelf", "uniform": "uniform"}}
     few["objective"] = {"language-model loss on all clips": "uniform"}
     monkeypatch.setattr(study, "studies", lambda: few)
-    command = ["study", "arms", "--run", str(tmp_path), *TINY]
+    command = ["study", "arms", "--run", str(tmp_path), *TINY, "--workers", "1"]
     assert main([*command, "--seeds", "1"]) == 0
     first = (tmp_path / "seed-0" / "figures" / "uniform.json").stat().st_mtime_ns
     assert main([*command, "--seeds", "2"]) == 0

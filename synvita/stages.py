@@ -62,7 +62,7 @@ def check_device(device: str, knob: str) -> None:
         protocol.check_device(device, knob)
 
 
-def make_triplets(run: Path, config: RunConfig) -> None:
+def make_triplets(run: Path, config: RunConfig, workers: int = 1) -> None:
     """The miniature's triplets, videos and benchmarks."""
     from synvita.world.dataset import build, video_count
 
@@ -71,7 +71,7 @@ def make_triplets(run: Path, config: RunConfig) -> None:
     if config.world is None:
         raise ValueError(f"--run: {run} has no triplets.jsonl; first run: {again('triplets import TABLE', run)}")
     with only_one(run, "triplets"), progress("triplets: writing real videos", video_count(config.world)) as tick:
-        build(run, config.world, tick)
+        build(run, config.world, tick, workers)
 
 
 def make_clips(
@@ -208,9 +208,9 @@ def demo(run: Path, config: RunConfig, workers: int, arms: list[str] | None = No
         note_seconds(run, f"demo: {name}", time.monotonic() - start)
         return found
 
-    timed("triplets", make_triplets, run, config)
-    timed("generate", make_clips, run, config)
-    timed("weigh", make_weights, run, config)
+    timed("triplets", make_triplets, run, config, workers)
+    timed("generate", make_clips, run, config, How(workers=workers))
+    timed("weigh", make_weights, run, config, How(workers=workers))
     timed("train_and_evaluate", run_arms, run, config, config.train.seed, workers, 1, arms)
     timed("results", evaluate, run, config, How(workers=workers), Which(arms=arms))
     report: Path = timed("report", make_report, run)

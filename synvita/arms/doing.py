@@ -12,6 +12,7 @@ from pathlib import Path
 from synvita.arms.left import EVERYTHING, Do, Model, arm_work, asking
 from synvita.children import DONE, FROM_STDIN, Children
 from synvita.core.artefacts import check_clips, read_clips
+from synvita.core.pool import in_processes
 from synvita.core.progress import progress, tick_parent
 from synvita.core.run_folder import again, need, only_one
 from synvita.core.stage import claim_folder
@@ -20,9 +21,11 @@ from synvita.core.vocabulary import UNTRAINED
 from synvita.recipes import RunConfig
 from synvita.train.config import TrainConfig
 from synvita.train.examples import weights_for
+from synvita.videollm.visual import Cache
 from synvita.weigh.weigh import unweighed
 
 Tick = Callable[..., None]
+WORTH_A_PROCESS, CHUNK = 200, 32  # videos: a process imports for seconds; how many it gets at a time
 
 
 def do_arm(
@@ -93,7 +96,7 @@ def run_arms(
     if not names:
         return
     claim_folder(run, Model.of(config.train))
-    fill_cache(run, config, do)
+    fill_cache(run, config, do, workers)
     verbs = " + ".join(verb for verb, wanted in (("train", do.train), ("ask", do.ask)) if wanted)
     workers = min(workers, len(names))
     with progress(f"{verbs} {len(names)} arms", sum(work.values())) as tick:
@@ -196,15 +199,19 @@ def videos_of(run: Path, do: Do) -> list[str]:
     return list(dict.fromkeys(videos))
 
 
-def fill_cache(run: Path, config: RunConfig, do: Do) -> None:
-    """Visual features of all videos once, before arms in parallel would each compute them."""
-    from synvita.videollm.models import load_model
-    from synvita.videollm.visual import VisualStore
-
-    videos = videos_of(run, do)
-    model = load_model(config.train.model, config.train.loading())
+def fill_cache(run: Path, config: RunConfig, do: Do, workers: int) -> None:
+    """Visual features of all videos once, before arms in parallel would each compute them; on a CPU in as many
+    processes as there will be arms."""
+    train, videos = config.train, videos_of(run, do)
+    many = workers if train.device == "cpu" and len(videos) > WORTH_A_PROCESS * workers else 1
+    parts = [videos[at : at + CHUNK] for at in range(0, len(videos), CHUNK)]
+    cache = Cache(train.model, train.loading(), run / "cache", run, train.decode_timeout, train.cache_gb)
     with only_one(run, "cache"), progress("visual features, once per video", len(videos)) as tick:
-        store = VisualStore(model, run / "cache", run, config.train.decode_timeout, config.train.cache_gb)
-        store.load(videos, tick, keep=False)
-        store.close()
-    sys.stderr.write(f"visual cache: {store.size() / 1e9:.2f} of {config.train.cache_gb:g} GB in {store.folder}\n")
+        if many == 1:
+            cache.fill(videos, tick)
+            cache.close()
+        else:
+            for number, _ in in_processes(cache.fill, ((len(part), (part,)) for part in parts), many):
+                for _ in range(number):
+                    tick()
+    sys.stderr.write(f"visual cache: {cache.size() / 1e9:.2f} of {train.cache_gb:g} GB in {cache.folder}\n")

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from synvita.core.process import watch_parent
+from synvita.core.pool import VISIBLE, in_processes
 from synvita.core.progress import progress
 from synvita.core.run_folder import again
 from synvita.core.stage import SetAside, Stage
 from synvita.executors.job import Job, Outcome, Shard, begin
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 Results = tuple[list[str], list[list[Any] | SetAside]]
 
 
@@ -88,38 +83,10 @@ ready: list[Stage] = []  # in a worker: the stage, set up
 
 
 def together(job: Job, workers: int) -> Iterator[Results]:
-    """A few batches per worker are under way at a time, so that little waits in memory."""
-    context = multiprocessing.get_context("spawn")
-    devices = context.Queue()
-    for device in devices_of(job.stage, workers):
-        devices.put(device)
-    with ProcessPoolExecutor(workers, context, begin_worker, (os.getpid(), devices)) as pool:
-        try:
-            batches = iter(job.todo)
-            under_way: dict[Any, list[str]] = {}
-            while True:
-                while len(under_way) < 2 * workers and (keys := next(batches, None)) is not None:
-                    under_way[pool.submit(work, job.stage, job.run, job.batch(keys))] = keys
-                if not under_way:
-                    return
-                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    yield under_way.pop(future), future.result()
-        except BrokenProcessPool as error:
-            text = f"a worker of {job.stage.folder} died (killed, or out of memory); what was made is kept"
-            raise ValueError(f"{text}, once more: {again(job.stage.command, job.run)}") from error
-        except BaseException:  # interrupted, or a batch failed: nobody waits for the others'
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
-
-
-def begin_worker(parent: int, devices: Any) -> None:
-    """A worker ends with its parent, which alone answers to Ctrl-C; the GPU that it sees is its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    watch_parent(parent)
-    device = devices.get()
-    if device is not None:
-        os.environ[VISIBLE] = device
+    died = f"a worker of {job.stage.folder} died (killed, or out of memory); what was made is kept"
+    text = f"{died}, once more: {again(job.stage.command, job.run)}"
+    work_of = ((keys, (job.stage, job.run, job.batch(keys))) for keys in job.todo)
+    return in_processes(work, work_of, workers, text, devices_of(job.stage, workers))
 
 
 def devices_of(stage: Stage, workers: int) -> list[str | None]:

@@ -6,13 +6,14 @@ import contextlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from synvita.core.decoder import Decoder
 from synvita.core.provenance import file_digest
 from synvita.core.store import write_atomic
 from synvita.core.video_file import VideoError
-from synvita.videollm.protocol import Features, Media, VideoLLM
+from synvita.videollm.protocol import Features, Loading, Media, VideoLLM
 
 GB = 1e9
 
@@ -157,3 +158,36 @@ class VisualStore:
 
 def nbytes(features: Features) -> int:
     return sum(value.nbytes for value in features.values())
+
+
+stores: dict[Cache, VisualStore] = {}  # of this process
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What a `VisualStore` on disk is made of; it travels to workers, each of which loads the model once."""
+
+    model: str
+    how: Loading
+    folder: Path
+    root: Path
+    timeout_s: float
+    disk_gb: float
+
+    def fill(self, videos: list[str], tick: Callable[[], None] = lambda: None) -> None:
+        """Have these videos' features on disk. ValueError: as `load_model`."""
+        from synvita.videollm.models import load_model
+
+        if self not in stores:
+            model = load_model(self.model, self.how)
+            stores[self] = VisualStore(model, self.folder, self.root, self.timeout_s, self.disk_gb)
+        stores[self].load(videos, tick, keep=False)
+
+    def close(self) -> None:
+        """Let go of the model."""
+        if self in stores:
+            stores.pop(self).close()
+
+    def size(self) -> int:
+        """Bytes of the features of all models there."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*.safetensors"))

@@ -6,12 +6,14 @@ one of them by a hash of what it shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from synvita.core.pool import in_processes
 from synvita.core.provenance import digest, seed_of
 from synvita.core.records import Misalignment, Triplet
 from synvita.core.store import write_records
@@ -23,6 +25,7 @@ from synvita.world.scenes import ACTIONS, Content, Thing, complete, describes, d
 
 UPSCALE = 2  # 4:2:0 video keeps one colour sample per 2 x 2 pixels: so every pixel of ours keeps its own
 EVENT_TEMPLATES = 20
+CHUNK = 50  # videos that a process gets at a time
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,16 @@ def video_count(config: WorldConfig) -> int:
     return config.triplets + config.test + config.test_open + templates * config.per_template + config.questions
 
 
-def build(run: Path, config: WorldConfig, tick: Callable[[], None] = lambda: None) -> None:
+def write_videos(run: Path, seed: int, videos: list[Drawn]) -> int:
+    """Those that are not there yet. Returns how many there were to write."""
+    for drawn in videos:
+        if not (run / drawn.video).exists():
+            rng = np.random.default_rng([seed_of("video", drawn.video, seed)])
+            write_video(run / drawn.video, render(drawn.scene, "real", rng), FPS, UPSCALE)
+    return len(videos)
+
+
+def build(run: Path, config: WorldConfig, tick: Callable[[], None] = lambda: None, workers: int = 1) -> None:
     """Write `triplets.jsonl`, `benchmarks/<task>.jsonl` and every video file that is not there yet.
 
     The records come last, so a run folder with `triplets.jsonl` has all its videos.
@@ -164,12 +176,12 @@ def build(run: Path, config: WorldConfig, tick: Callable[[], None] = lambda: Non
     }.items():
         benchmarks[name] = rows
         videos += drawn
-    for drawn_video in videos:
-        path = run / drawn_video.video
-        if not path.exists():
-            rng = np.random.default_rng([seed_of("video", drawn_video.video, config.seed)])
-            write_video(path, render(drawn_video.scene, "real", rng), FPS, UPSCALE)
-        tick()
+    parts = [(run, config.seed, videos[at : at + CHUNK]) for at in range(0, len(videos), CHUNK)]
+    work = [(len(part[-1]), part) for part in parts]
+    here: Iterator[tuple[int, Any]] = ((number, write_videos(*part)) for number, part in work)
+    for number, _ in in_processes(write_videos, work, workers) if workers > 1 and len(work) > workers else here:
+        for _ in range(number):
+            tick()
     for name, rows in benchmarks.items():
         write_records(run / "benchmarks" / f"{name}.jsonl", rows)
     write_records(run / "triplets.jsonl", [triplet for triplet, _ in pairs])

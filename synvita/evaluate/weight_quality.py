@@ -6,6 +6,7 @@ A triplet may have several clips (one per generator) and a clip may serve severa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,9 @@ def score_differences(run: Path) -> dict[str, Any]:
     values: dict[str, list[float]] = {str(kind): [] for kind in Misalignment}
     for t in read_records(run / "triplets.jsonl", Triplet, ("id",)):
         for clip in links.get(t.id, []) if t.misalignment and members else []:
-            own = [scores.get((clip, t.negative_caption, name), np.nan) for name in members]
-            real = [scores.get((clip, t.caption, name), np.nan) for name in members]
-            difference = float(np.mean(own)) - float(np.mean(real))
-            if not np.isnan(difference):
+            own = [scores.get((clip, t.negative_caption, name), math.nan) for name in members]
+            real = [scores.get((clip, t.caption, name), math.nan) for name in members]
+            difference = sum(own) / len(own) - sum(real) / len(real)
+            if not math.isnan(difference):
                 values[str(t.misalignment)].append(round(difference, 6))
     return {kind: {"mean": float(np.mean(v)), "values": v} for kind, v in values.items() if v}

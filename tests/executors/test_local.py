@@ -16,7 +16,7 @@ from synvita.core.run_folder import only_one
 from synvita.core.set_aside import read_set_aside
 from synvita.core.stage import Resources
 from synvita.executors import local
-from synvita.executors.job import Outcome, Shard, merge
+from synvita.executors.job import Outcome, Shard, merge, state
 
 HERE = Path(__file__).parent
 WANT = [{"name": f"n{i:03}", "power": p, "value": i**p} for i in range(20) for p in (2, 3)]
@@ -137,8 +137,10 @@ def test_results_that_were_kept_are_not_worked_on_again(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         local.run(Stops(), tmp_path)
     assert asked(tmp_path) == ["0,1,2", "3,4,5", "6,7,8"] and not (tmp_path / "scores/squares/squares.jsonl").exists()
+    assert state(Squares(), tmp_path) == "9 there, 9 of them from a run that has not ended, 11 missing"
     assert local.run(Squares(), tmp_path) == Outcome(11, 9, 0)
     assert asked(tmp_path) == ["9,10,11", "12,13,14", "15,16,17", "18,19"] and records(tmp_path) == WANT
+    assert state(Squares(), tmp_path) == "20 there, 0 missing"
 
 
 def test_a_worker_that_dies_ends_the_run_in_one_line_and_what_was_made_is_kept(tmp_path):

@@ -163,7 +163,8 @@ class ScoredClip:
 
     What the scorer saw: `frames` frames, chosen by `rule` (of `core.video`; "record": the clip's record alone), of
     `size` (height, width) before the scorer's own preprocessing; `clip_digest`: of the clip's file.
-    `quantity`: what the number is (`core.alignment.QUANTITIES`).
+    `quantity`: what the number is (`core.vocabulary.QUANTITIES`). `made_with`: digest of the `stamp.json` beside it, with
+    the checkpoint's digest, dtype, prompt, frame rule and preprocessing.
     """
 
     clip_id: str
@@ -175,6 +176,7 @@ class ScoredClip:
     score: float
     clip_digest: str = ""
     quantity: str = "score"
+    made_with: str = ""
 
     def __post_init__(self) -> None:
         for name in ("clip_id", "caption", "scorer", "rule", "quantity"):

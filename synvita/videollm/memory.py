@@ -11,18 +11,20 @@ import torch
 
 from synvita.videollm.checkpoints import find_checkpoint
 from synvita.videollm.claims import stored_shapes
-from synvita.videollm.protocol import Loading
+from synvita.videollm.protocol import WHOLE, Loading
 
 SPARE = 1.05  # weights, and a little for what runs over them
+TABLES = ("embed_tokens", "shared.weight", "mm_projector", "ln_vision", "query_tokens")
 IN_4BIT = 0.5625  # bytes per number: half, and a scale for every 64
 
 
 def needed(folder: Path, how: Loading) -> int:
-    """Bytes of a checkpoint's weights as they will be loaded: from shapes alone. Four bits: matrices, but no tables."""
+    """Bytes of a checkpoint's weights as they will be loaded: from shapes alone. Four bits: the language model's
+    matrices, but no tables."""
     each, total = torch.finfo(how.dtype).bits / 8, 0.0
     for name, shape in stored_shapes(folder).items():
-        packed = how.load_4bit and len(shape) == 2 and not name.endswith(("embed_tokens.weight", "lm_head.weight"))
-        total += math.prod(shape) * (IN_4BIT if packed and "shared" not in name else each)
+        packed = how.load_4bit and len(shape) == 2 and not any(part in name for part in (*WHOLE, *TABLES))
+        total += math.prod(shape) * (IN_4BIT if packed else each)
     return int(total * SPARE)
 
 

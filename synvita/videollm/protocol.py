@@ -15,6 +15,11 @@ from synvita.core.question import Answers, Asked
 from synvita.core.video import Sampled
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Parts of any family's model that 4 bits leave as they are: heads, and what stands before the language model.
+WHOLE = (
+    "lm_head", "visual", "vision_model", "vision_tower", "video_tower", "image_tower", "multi_modal_projector",
+    "connector", "qformer", "language_projection",
+)  # fmt: skip
 Features = dict[str, Tensor]  # what the frozen part makes of one video; it is cached on disk, so tensors only
 
 
@@ -69,8 +74,9 @@ class Loading:
             from transformers import BitsAndBytesConfig
 
             found["quantization_config"] = BitsAndBytesConfig(
-                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=self.dtype
-            )
+                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=self.dtype,
+                llm_int8_skip_modules=list(WHOLE),
+            )  # fmt: skip
         return found
 
 

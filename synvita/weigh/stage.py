@@ -12,6 +12,7 @@ from synvita.core.artefacts import check_clips, read_clips
 from synvita.core.backends import Part, check_known
 from synvita.core.decoder import Decoder
 from synvita.core.links import clip_links
+from synvita.core.provenance import digest
 from synvita.core.question import CaptionError
 from synvita.core.records import Clip, ScoredClip, Triplet
 from synvita.core.shared_decoder import SharedDecoder
@@ -63,6 +64,7 @@ class ScoreClips:
         self.batch = part.batch if part.batch > 1 else 8
         self.resources: Resources = resources_of(part.options)
         self.scorer: Any = None
+        self.known_stamp: dict[str, Any] | None = None
         self.decoder: Decoder | SharedDecoder | None = None
 
     @classmethod
@@ -73,8 +75,10 @@ class ScoreClips:
     @property
     def stamp(self) -> dict[str, Any]:
         """ValueError: as `load_scorer`."""
-        self.scorer = self.scorer or load_scorer(self.part)
-        return {"scorer": self.part.stamp, "describe": described(self.scorer)}
+        if self.known_stamp is None:
+            self.scorer = self.scorer or load_scorer(self.part)
+            self.known_stamp = {"scorer": self.part.stamp, "describe": described(self.scorer)}
+        return self.known_stamp
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker: the settings."""
@@ -162,6 +166,7 @@ class ScoreClips:
             rule = getattr(self.scorer, "rule", None) or getattr(self.scorer, "looks_at", FRAMES).rule
             told = {"frames": len(seen.frames), "rule": rule, "size": list(seen.frames.shape[1:3])}
         told |= {"clip_digest": clip.digest, "quantity": getattr(self.scorer, "quantity", "score")}
+        told["made_with"] = digest(self.stamp)
         rows = zip(item.captions, scores, strict=True)
         return [ScoredClip(clip.clip_id, text, self.part.name, score=round(value, 7), **told) for text, value in rows]
 

@@ -27,6 +27,16 @@ def test_four_bits_are_for_matrices_and_not_for_tables_and_norms(folder):
     assert memory.needed(folder, how) == int((1010 * 2 + 300 * 0.5625) * 1.05)
 
 
+@pytest.mark.parametrize("part", ["model.vision_tower.q.weight", "qformer.q.weight", "language_projection.weight"])
+def test_four_bits_leave_what_stands_before_the_language_model_as_it_is(part, tmp_path, monkeypatch):
+    save_file({"q.weight": torch.zeros(30, 10), part: torch.zeros(30, 10)}, tmp_path / "model.safetensors")
+    how = Loading(dtype=torch.bfloat16, load_4bit=True)
+    assert memory.needed(tmp_path, how) == int((300 * 2 + 300 * 0.5625) * 1.05)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    config = how.placement()["quantization_config"]
+    assert config.load_in_4bit and {"vision_tower", "qformer", "lm_head"} <= set(config.llm_int8_skip_modules)
+
+
 def test_a_scorer_that_does_not_fit_says_need_room_and_ways_out_before_loading(folder, monkeypatch):
     monkeypatch.setattr(memory, "free", lambda device: 1_000_000)
     scorer = Llava("mini-llava")

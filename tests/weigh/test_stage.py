@@ -375,6 +375,15 @@ def test_an_unknown_scorer_is_named_with_the_known_and_the_nearest():
         scorer_part("lava", {}, "--scorers")
 
 
+def test_a_record_names_the_stamp_that_it_was_made_with(run, own):
+    from synvita.core.provenance import digest
+
+    entries = {"mine": {"use": "stage_scorers:Tuned", "device": "cpu", "sharp": 1}}
+    score(run, WeighConfig(("mine",), oracle=False), entries)
+    stamp = json.loads((run / "scores/mine/stamp.json").read_text())
+    assert {s.made_with for s in read_scores(run)} == {digest(stamp)} != {digest(stamp | {"describe": {}})}
+
+
 def test_what_a_scorer_saw_is_in_its_records(run, own):
     own.Table.looks_at = FramePolicy(3, size=(8, 10))
     score(run, config())

@@ -163,8 +163,8 @@ class ScoredClip:
 
     What the scorer saw: `frames` frames, chosen by `rule` (of `core.video`; "record": the clip's record alone), of
     `size` (height, width) before the scorer's own preprocessing; `clip_digest`: of the clip's file.
-    `quantity`: what the number is (`core.vocabulary.QUANTITIES`). `made_with`: digest of the `stamp.json` beside it, with
-    the checkpoint's digest, dtype, prompt, frame rule and preprocessing.
+    `quantity`: what the number is (`core.vocabulary.QUANTITIES`). `made_with`: digest of the `stamp.json` beside it,
+    which holds the checkpoint's digest, dtype, prompt, frame rule and preprocessing.
     """
 
     clip_id: str

@@ -9,4 +9,8 @@ def __getattr__(name: str) -> object:
         from synvita.videollm import aligner
 
         return getattr(aligner, name)
+    if name == "rank":
+        from synvita.ranking import api
+
+        return api.rank
     raise AttributeError(f"module 'synvita' has no attribute {name!r}")

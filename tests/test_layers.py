@@ -22,6 +22,7 @@ ALLOWED = {
     "evaluate": {"core", "videollm"},
     "report": {"core"},
     "executors": {"core"},
+    "ranking": {"core", "how", "report", "weigh"},
     "recipes": STAGES | {"core", "world"},
     "children": set(),
     "arms": STAGES | {"core", "executors", "recipes", "children"},
@@ -29,7 +30,7 @@ ALLOWED = {
     "inventory": STAGES | {"core", "executors", "recipes", "arms"},
     "stages": STAGES | {"core", "world", "executors", "recipes", "arms", "inventory", "how"},
     "cli": STAGES
-    | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study", "how", "executors"},
+    | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study", "how", "executors", "ranking"},
     "study": STAGES | {"core", "recipes", "arms", "stages"},
     "pretrain": STAGES | {"core", "world"},
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita import __version__
-from synvita.cli import configuration, run, score, study
+from synvita.cli import configuration, rank, run, score, study
 from synvita.cli.exits import EXIT
 from synvita.cli.settings_help import settings_help
 
@@ -134,6 +134,7 @@ def parser() -> argparse.ArgumentParser:
     stage("report", "stage 6: one self-contained HTML page from results.json", run.run_report)
 
     score.add_parser(commands)
+    rank.add_parser(commands, positive)
 
     over_seeds = commands.add_parser(
         "study",

@@ -59,12 +59,12 @@ def weigh(run: Path, config: WeighConfig, only: Sequence[tuple[str, ...]] | None
     return {"weights": number, "without_clip": without, "set_aside": len(aside)}
 
 
-def check_one_quantity(scorers: Sequence[str], quantities: dict[str, str]) -> None:
+def check_one_quantity(scorers: Sequence[str], quantities: dict[str, str], knob: str = "--weigh.scorers") -> None:
     """ValueError: the mean of two quantities, say exp(-CE) of an answer with its end and P("Yes"), is no quantity."""
     given = {name: quantities[name] for name in scorers if name in quantities}
     if len(set(given.values())) > 1:
         each = ", ".join(f"{name} gives {what}" for name, what in given.items())
-        raise ValueError(f"--weigh.scorers: {each}; two quantities are never averaged: give --scorers.NAME.quantity")
+        raise ValueError(f"{knob}: {each}; two quantities are never averaged: give --scorers.NAME.quantity")
 
 
 def mean_scores(run: Path, links: Links, scorers: Sequence[str], scores: Scores) -> tuple[list[float], list[float]]:

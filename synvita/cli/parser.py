@@ -109,6 +109,10 @@ def parser() -> argparse.ArgumentParser:
     )
     weigh.add_argument("--scorers", metavar="A,B", help="score with these, and weigh with them as one ensemble")
     weigh.add_argument("--device", help="of these scorers: cpu (default), cuda, cuda:1, mps; bfloat16 where no cpu")
+    weigh.add_argument("--report", action="store_true", help="score nothing: say where scorers are blind, by type")
+    weigh.add_argument(
+        "--truth", type=Path, metavar="TABLE", help="with --report: clip_id or file, shows_target (1, 0) of some clips"
+    )
     for items in (generate, weigh):
         add_executors(items)
     stage("merge", "put the shards of generate, weigh or evaluate together", run.run_merge)

@@ -86,11 +86,27 @@ def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
 def run_weigh(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
 
+    if a.truth is not None and not a.report:
+        raise ValueError("--truth: is for the report; give --report, too")
     config = settled(a, flags)
+    if a.report:
+        return report_weights(a)
     scorers = None if a.scorers is None else chosen(a.scorers, "--scorers")
     say_counts("weigh", stages.make_weights(a.run, config, how(a), scorers))
     say("weigh: a score is " + ", ".join(f"the {kind} of {name}" for name, kind in quantities(a.run).items()))
     return left_out(a.run, "weigh") if a.shard is None else 0
+
+
+def report_weights(a: argparse.Namespace) -> int:
+    from synvita.core.run_folder import again
+    from synvita.evaluate.audit import as_text, audit, read_truth, write_audit
+
+    if not quantities(a.run):
+        raise ValueError(f"--report: {a.run} has no scores; first run: {again('weigh', a.run)}")
+    found = audit(a.run, None if a.truth is None else read_truth(a.truth, a.run))
+    say(as_text(found))
+    say(f"weigh: {write_audit(a.run, found)}")
+    return 0
 
 
 def how(a: argparse.Namespace) -> Any:

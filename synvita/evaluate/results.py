@@ -19,6 +19,7 @@ from synvita.core.records import Misalignment
 from synvita.core.store import write_atomic
 from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, tasks
 from synvita.evaluate import intervals, metrics
+from synvita.evaluate.audit import audit
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.facts import arm_facts
 from synvita.evaluate.pairs import Rows, pair_key, read_pairs
@@ -212,6 +213,7 @@ def collect(
     results["other_weights"] = {" + ".join(some): weight_quality(run, some) for some in beside_ensemble(run)}
     results["score_differences"] = score_differences(run)
     results["quantities"] = quantities(run)
+    results["audit"] = audit(run) if results["quantities"] else {}
     results["made_from"] = made_from(run, arms, seed, only)
     write_atomic(run / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     return results

@@ -53,6 +53,21 @@ def weight_rows(weights: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def audit_rows(types: dict[str, Any]) -> list[tuple[str, ...]]:
+    """(type, clips, own, real, difference, spread, weight, share of zero weights) as text."""
+    return [
+        (
+            kind,
+            f"{one['clips']:,}",
+            *(f"{one[key]:.3f}" for key in ("own", "real")),
+            f"{one['difference']:+.3f}".replace("-0.000", "0.000").replace("+0.000", "0.000"),
+            *(f"{one[key]:.3f}" for key in ("spread", "weight")),
+            percent(one["zero"]),
+        )
+        for kind, one in types.items()
+    ]
+
+
 def learned_quantities(run: Path) -> dict[str, str]:
     return {name: kind for name, kind in quantities(run).items() if name != ORACLE}
 
@@ -102,6 +117,7 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
     arms = results["arms"]
     tasks, rows = arm_table(arms)
     differences = results.get("score_differences") or {}
+    audited = (results.get("audit") or {}).get("scorers", {})
     answers = find_answers(run, results.get("model"), arms)
     script = (FOLDER / "gallery.js.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
@@ -128,6 +144,8 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
         difference_figure=difference_boxes(differences) if differences else "",
         weights=weight_rows(results.get("weights") or {}),
         other_weights={who: weight_rows(found) for who, found in (results.get("other_weights") or {}).items() if found},
+        audit={name: audit_rows(one["types"]) for name, one in audited.items()},
+        blind=[text for one in audited.values() for text in one.get("blind", [])],
         types=[*map(str, Misalignment), UNKNOWN],
         gallery=gallery(run, triplets),
         answers=answers,

@@ -10,9 +10,19 @@ from synvita.core.identity import Digests
 from synvita.core.run_folder import again
 from synvita.core.vocabulary import BASELINE
 
-NUMBERS = ("auc", "map", "accuracy", "low", "high", "mean", "mean_weight")  # a finite number, or null: no figure
+NUMBERS = (
+    "auc",
+    "map",
+    "accuracy",
+    "low",
+    "high",
+    "mean",
+    "mean_weight",
+    "calibration_error",
+)  # a finite number, or null: no figure
 TOGETHER = {"missing": "expected", "queries_dropped": "queries", "questions_dropped": "questions"}
 COUNTS = (*TOGETHER, *TOGETHER.values(), "pairs", "left_out", "clips", "right", "triplets")
+AUDIT_KEYS = ("clips", "own", "real", "difference", "spread", "weight", "zero")
 WEIGHT_KEYS = ("clips", "right", "mean_weight")
 
 
@@ -39,7 +49,26 @@ def check_results(results: Any, where: str) -> dict[str, Any]:
         values = entry["values"]
         if not isinstance(values, list) or not values or entry["mean"] is None or not all(map(is_number, values)):
             raise ValueError(f"{where}: score_differences.{kind}: expected a mean and a list of numbers")
+    check_audit(results.get("audit") or {}, f"{where}: audit")
     return results  # type: ignore[no-any-return]
+
+
+def check_audit(found: Any, where: str) -> None:
+    """ValueError: not what `evaluate.audit` gives."""
+    need_object(found, where)
+    scorers = found.get("scorers", {})
+    need_object(scorers, f"{where}.scorers")
+    for name, one in scorers.items():
+        need_object(one, f"{where}.scorers.{name}")
+        place = f"{where}.scorers.{name}.types"
+        check_entries(one.get("types", {}), AUDIT_KEYS, place)
+        for kind, entry in one.get("types", {}).items():
+            bad = next((key for key in AUDIT_KEYS if not is_number(entry[key])), None)
+            if bad is not None:
+                raise ValueError(f"{place}.{kind}.{bad}: {entry[bad]!r} is not a finite number")
+        said = one.get("blind", [])
+        if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
+            raise ValueError(f"{where}.scorers.{name}.blind: expected a list of sentences")
 
 
 def check_answers(run: Path, results: dict[str, Any]) -> None:

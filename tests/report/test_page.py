@@ -22,6 +22,7 @@ from synvita.report.embedded import embed
 from synvita.report.finding import finding
 from synvita.report.gallery import choose, marked_words
 from synvita.report.page import write_report
+from synvita.report.results_file import check_results
 from synvita.report.table import percent, signed
 
 
@@ -122,6 +123,31 @@ def test_the_page_says_what_a_score_is(tmp_path: Path, results: dict[str, Any]) 
     page = write_report(run, results).read_text()
     assert '<th scope="row">llava, p_yes</th>' in page
     assert "A score of llava is its <code>p_yes</code>, P(&#34;Yes&#34;) as the first token, over the whole" in page
+
+
+def test_where_scorers_are_blind_stands_on_the_page(tmp_path: Path, results: dict[str, Any]) -> None:
+    figures = {
+        "clips": 9,
+        "own": 0.61,
+        "real": 0.72,
+        "difference": -0.0001,
+        "spread": 0.03,
+        "weight": 0.25,
+        "zero": 0.5,
+    }
+    text = "x <b> does not tell right clips of type flip from wrong ones: AUC 49.0 [42.0, 56.0]"
+    results["audit"] = {"scorers": {"x": {"quantity": "p_yes", "types": {"flip": figures}, "blind": [text]}}}
+    page = write_report(make_run(tmp_path / "a"), results).read_text()
+    assert text.replace("<b>", "&lt;b&gt;") in page
+    cells = ["9", "0.610", "0.720", "0.000", "0.030", "0.250", "50.0"]
+    assert '<th scope="row">flip</th>' + "".join(f"<td>{cell}</td>" for cell in cells) in page
+    results["audit"]["scorers"]["x"]["blind"] = []
+    assert "To no type, as far as these figures tell." in write_report(make_run(tmp_path / "b"), results).read_text()
+    for wrong in ({"clips": -1}, {"own": "much"}, {"zero": None}):
+        results["audit"]["scorers"]["x"]["types"]["flip"] = figures | wrong
+        (key,) = wrong
+        with pytest.raises(ValueError, match=rf"audit\.scorers\.x\.types\.flip\.{key}: "):
+            check_results(results, "results.json")
 
 
 def test_only_intervals_without_zero_are_marked(tmp_path: Path, results: dict[str, Any]) -> None:

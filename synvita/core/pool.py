@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -45,7 +46,9 @@ def in_processes(
             under_way: dict[Any, K] = {}
             while True:
                 while len(under_way) < 2 * workers and (next_one := next(left, None)) is not None:
-                    under_way[pool.submit(call, *next_one[1])] = next_one[0]
+                    with deaf():
+                        future = pool.submit(call, *next_one[1])
+                    under_way[future] = next_one[0]
                 if not under_way:
                     return
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -56,6 +59,20 @@ def in_processes(
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """Ctrl-C waits. A process that is started meanwhile never hears it: it inherits that, and would end in a traceback
+    if it were told before it has begun (`begin_worker`)."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def begin_worker(parent: int, devices: Any, threads: int) -> None:

@@ -19,7 +19,7 @@ from synvita.videollm.checkpoints import find_checkpoint
 from synvita.videollm.claims import check_claims
 from synvita.videollm.protocol import Loading
 from synvita.videollm.weights import UNUSED, check_names, part, read_file, read_weights
-from synvita.weigh.clip_tower import INSIDE, TowerLayer, load_projector, load_tower
+from synvita.weigh.clip_tower import INSIDE, TowerLayer, load_projector, load_tower, one_of_equals
 from synvita.weigh.image_pixels import ImagePixels
 from synvita.weigh.image_scorer import ImageScorer
 from synvita.weigh.t5 import answer_logits
@@ -38,6 +38,10 @@ class ClipFlanT5(nn.Module):
         super().__init__()
         self.tower, self.projector, self.t5 = tower, projector, t5
         self.see = TowerLayer(tower, layer, drop_class=True)
+
+    def take(self, tower: Any) -> None:
+        """Another tower with the same weights."""
+        self.tower, self.see = tower, TowerLayer(tower, self.see.layer, self.see.drop_class)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, how: Loading | None = None, knob: str = "--tower") -> ClipFlanT5:
@@ -148,6 +152,7 @@ class ClipFlanT5Scorer(ImageScorer):
 
     def build(self, folder: Path) -> None:
         self.model = ClipFlanT5.from_pretrained(folder, self.how, self.knob("tower"))
+        self.model.take(one_of_equals(self.model.tower))
         self.to_pixels = ImagePixels(self.model.tower.config.image_size, pad=True)
         self.tokenizer = tokenizer_of(folder, self.model.t5.config.d_model, self.knob("checkpoint"))
         self.special = [t for t in [*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()] if t]

@@ -46,7 +46,7 @@ def load_tower(inside: dict[str, Tensor], config: dict[str, Any], folder: Path, 
     tower: Any = CLIPVisionModel.from_pretrained(
         None, config=made, state_dict=tensors, attn_implementation="sdpa", dtype=how.dtype
     )
-    return one_of_equals(tower.to(how.vision_device()).eval().requires_grad_(False))
+    return tower.to(how.vision_device()).eval().requires_grad_(False)
 
 
 def tower_folder(config: dict[str, Any], folder: Path, how: Loading, knob: str) -> Path:
@@ -114,8 +114,9 @@ in_use: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def one_of_equals(tower: Any) -> Any:
-    """A tower that is in use in this process and has the same weights, or this one. So LLaVA-1.5 and CLIP-FlanT5 hold
-    one CLIP between them, and a frame goes through it once (`ImageScorer.looked`)."""
+    """A tower that a scorer of this process has and that gives the same, or this one. So the scorers LLaVA-1.5 and
+    CLIP-FlanT5 hold one CLIP between them, and a frame goes through it once (`ImageScorer.looked`). For scorers only:
+    whoever loads a model to do other things with it, has it alone."""
     for other in in_use:
         if same(other, tower):
             return other

@@ -186,7 +186,7 @@ def official(folder: Path, config: dict[str, Any], scorer: Llava) -> Parts:
     mine = {k: v for k, v in tensors.items() if not k.startswith(("model.vision_tower.", "model.mm_projector."))}
     language = load_llama(llama_config(config), mine, str(folder), how)
     inside = part(tensors, f"model.{INSIDE}")
-    tower = load_tower(inside, config, folder, how, scorer.knob("tower"))
+    tower = one_of_equals(load_tower(inside, config, folder, how, scorer.knob("tower")))
     drop = config.get("mm_vision_select_feature", "patch") == "patch"
     projector = load_projector(part(tensors, "model.mm_projector."), f"{folder}: model.mm_projector", how)
     see = TowerLayer(tower, config.get("mm_vision_select_layer", -2), drop)

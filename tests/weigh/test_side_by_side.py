@@ -26,7 +26,7 @@ from synvita.core.write_video import write_video
 from synvita.executors import local
 from synvita.executors.job import Shard
 from synvita.how import How, in_memory_at_once
-from synvita.weigh.clip_flant5 import ClipFlanT5Scorer
+from synvita.weigh.clip_flant5 import ClipFlanT5, ClipFlanT5Scorer
 from synvita.weigh.llava import Llava
 from synvita.weigh.stage import ScoreClips, scorer_part
 
@@ -102,6 +102,15 @@ def test_two_scorers_with_the_same_tower_hold_it_once_and_show_it_each_frame_onc
     strip.score_many(videos, captions)
     hook.remove()
     assert sum(passes) == 39
+
+
+def test_a_model_that_is_loaded_for_itself_shares_nothing(folders):
+    scorer = ClipFlanT5Scorer(str(folders["clip_flant5"]))
+    scorer.load()
+    one, other = (ClipFlanT5.from_pretrained(folders["clip_flant5"]) for _ in range(2))
+    assert len({id(model.tower) for model in (one, other, scorer.model)}) == 3
+    other.double()
+    assert next(one.tower.parameters()).dtype == torch.float32 == next(scorer.model.tower.parameters()).dtype
 
 
 def test_a_tower_with_another_weight_or_dtype_is_another(folders, tmp_path):

@@ -218,3 +218,23 @@ def test_a_saved_adapters_config_has_one_order_in_every_process(tmp_path, mplug_
     text = (tmp_path / "adapter_config.json").read_text()
     assert json.loads(text)["target_modules"] == sorted(ALL_LINEAR)
     assert list(json.loads(text)) == sorted(json.loads(text))
+
+
+def test_training_skips_no_bit_of_pefts_forward_and_leaves_it_where_it_does_more(mplug_owl_folder):
+    """Where the scale is 1 and nothing is dropped, one product and one sum are left out; the numbers are peft's."""
+    plain = add_lora(load_model(mplug_owl_folder), Lora(4, 4))
+    layers = [layer for layer in plain.modules() if hasattr(layer, "lora_A")]
+    assert layers and all("forward" in vars(layer) for layer in layers)
+    for layer in layers[:7]:
+        torch.nn.init.normal_(layer.lora_B["default"].weight)
+        x = torch.randn(2, 3, layer.base_layer.in_features, requires_grad=True)
+        found = []
+        for forward in (layer.forward, lambda x, layer=layer: type(layer).forward(layer, x)):
+            out = forward(x)
+            wanted = (x, layer.lora_A["default"].weight, layer.lora_B["default"].weight)
+            found.append((out, *torch.autograd.grad((out * torch.arange(3)[:, None]).sum(), wanted)))
+        assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+        assert not torch.equal(found[0][0], layer.base_layer(x))
+    for other in (Lora(4, 8), Lora(4, 4, 0.1)):  # a scale of 2; dropout
+        wrapped = add_lora(load_model(mplug_owl_folder), other)
+        assert not any("forward" in vars(layer) for layer in wrapped.modules() if hasattr(layer, "lora_A"))

@@ -132,7 +132,7 @@ def llava(sizes: Sizes, tower: Any) -> Llava:
     use_tree_attention(language.model)
     randomised(language, sizes)
     scorer.parts = Parts(TowerLayer(tower, -2, True), projector(sizes, width), language.model, language.lm_head)
-    scorer.language, scorer.width = language.model, sizes.vocabulary
+    scorer.eye, scorer.language, scorer.width = scorer.parts.see, language.model, sizes.vocabulary
     scorer.questioner = FramedQuestioner(shapes.Words().encode, 1, [], sizes.vocabulary)
     scorer.answers, scorer.placeholder = scorer.questioner.answers, scorer.questioner.prefix()[-1]
     scorer.to_pixels = ImagePixels(336, pad=True)
@@ -143,7 +143,7 @@ def clip_flant5(sizes: Sizes, tower: Any) -> ClipFlanT5Scorer:
     scorer = ClipFlanT5Scorer("random", device=sizes.device)
     scorer.model = ClipFlanT5(tower, projector(sizes, sizes.t5[0]), t5(sizes))
     scorer.tokenizer, scorer.special, scorer.longest, scorer.width = T5Words(), [], 2048, sizes.vocabulary
-    scorer.answers, scorer.to_pixels = Answers(3, 4, 1), ImagePixels(336, pad=True)
+    scorer.answers, scorer.to_pixels, scorer.eye = Answers(3, 4, 1), ImagePixels(336, pad=True), scorer.model.see
     return scorer
 
 
@@ -171,7 +171,7 @@ def instructblip(sizes: Sizes, _: Any) -> InstructBlip:
     scorer.model.language_model = scorer.t5 = t5(sizes)
     scorer.qformer_tokenizer = scorer.t5_tokenizer = T5Words()
     scorer.special, scorer.width, scorer.answers = [], sizes.vocabulary, Answers(3, 4, 1)
-    scorer.to_pixels = ImagePixels(224, pad=False)
+    scorer.to_pixels, scorer.eye = ImagePixels(224, pad=False), scorer.see
     return scorer
 
 

@@ -40,13 +40,16 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def add_executors(stage: argparse.ArgumentParser, workers: int = 1) -> None:
-    """How a stage's items are worked on."""
+def add_executors(stage: argparse.ArgumentParser, workers: int = 1, shards: bool = True) -> None:
+    """How a stage's items are worked on. `shards`: False for a command that nothing merges."""
     how = stage.add_argument_group("how the work is done; the records are the same bytes")
     help_text = f"processes, or actors on a cluster (default {workers})"
     how.add_argument("--workers", type=positive, default=workers, help=help_text)
     how.add_argument("--executor", choices=["local", "ray"], default="local", help="this machine, or a cluster")
     how.add_argument("--address", help="of a Ray cluster that runs; auto: this machine's (default: start one)")
+    if not shards:
+        stage.set_defaults(shard=None)
+        return
     how.add_argument("--shard", metavar="I/N", help="only every N-th batch, from the I-th on; then: synvita merge")
 
 
@@ -138,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
     stage("report", "stage 6: one self-contained HTML page from results.json", run.run_report)
 
     score.add_parser(commands)
-    rank.add_parser(commands, positive)
+    add_executors(rank.add_parser(commands, positive), shards=False)
 
     over_seeds = commands.add_parser(
         "study",

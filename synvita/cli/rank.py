@@ -19,9 +19,9 @@ exit status: 0 done; 1 the machine failed; 2 wrong input; 3 done, but some clips
 """
 
 
-def add_parser(commands: Any, positive: Any) -> None:
+def add_parser(commands: Any, positive: Any) -> argparse.ArgumentParser:
     text = "which of these clips fit their captions? scores, an order, the best in a folder, a contact sheet"
-    parser = commands.add_parser(
+    parser: argparse.ArgumentParser = commands.add_parser(
         "rank", help=text, description=text[0].upper() + text[1:] + ".", epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
@@ -37,15 +37,12 @@ def add_parser(commands: Any, positive: Any) -> None:
     parser.add_argument("--top", type=positive, metavar="N", help="keep the N best")
     parser.add_argument("--best-per-caption", action="store_true", help="keep the best clip of each caption")
     parser.add_argument("--copies", action="store_true", help="kept/ holds copies instead of links")
-    parser.add_argument("--workers", type=positive, default=1, help="processes, or actors on a cluster (default 1)")
-    parser.add_argument("--executor", choices=["local", "ray"], default="local", help="this machine, or a cluster")
-    parser.add_argument("--address", help="of a Ray cluster that runs; auto: this machine's (default: start one)")
     parser.set_defaults(call=run_rank)
+    return parser
 
 
 def run_rank(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita.cli.run import chosen
-    from synvita.how import How
+    from synvita.cli.run import chosen, how
     from synvita.ranking.api import rank_to_folder
     from synvita.ranking.rank import Keep
     from synvita.ranking.table import read_clips
@@ -59,8 +56,7 @@ def run_rank(a: argparse.Namespace, flags: list[str]) -> int:
     notes = tiny_notes(scorers, entries)
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
-    how = How(a.executor, a.workers, None, a.address)
-    found = rank_to_folder(rows, a.clips, a.out, scorers, entries, keep, a.copies, how, notes)
+    found = rank_to_folder(rows, a.clips, a.out, scorers, entries, keep, a.copies, how(a), notes)
     without = [one for one in found if one.score is None]
     for one in without:
         sys.stderr.write(f"{one.row.where}: {one.row.reason}\n")

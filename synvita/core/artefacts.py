@@ -83,6 +83,8 @@ def quantities(run: Path) -> dict[str, str]:
 
 # ---- weights
 
+AUDIT = "weights/audit.json"  # what `weigh --report` has said of the scores
+
 
 @dataclass(frozen=True)
 class Default:

@@ -46,6 +46,7 @@ class Stage(Protocol):
     key_field: the field of a record that holds its item's key. unique: the fields that no two records share.
     batch: how many items `work` gets at once.
     whole: the file holds the items and nothing else; False: what others have left stays.
+    retry: may be there: what goes on where a run ended, in a message (default: the command on its run folder).
     stamp: settings and revision, the identity of what it makes: the same folder with another stamp is refused.
     """
 

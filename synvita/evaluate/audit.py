@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from synvita.core.artefacts import TRUTH, quantities, read_clips, read_scores
+from synvita.core.artefacts import AUDIT, TRUTH, quantities, read_clips, read_scores
 from synvita.core.links import clip_links
-from synvita.core.records import Misalignment, Triplet
+from synvita.core.records import Misalignment, ScoredClip, Triplet
 from synvita.core.run_folder import need
 from synvita.core.store import read_records, write_atomic
 from synvita.core.tables import need_columns, read_table
@@ -44,11 +44,14 @@ class Scored:
         return max(0.0, self.own - self.real)
 
 
-def audit(run: Path, truth: dict[str, bool] | None = None, draws: int = 1000) -> dict[str, Any]:
+def audit(
+    run: Path, truth: dict[str, bool] | None = None, draws: int = 1000, rows: Sequence[ScoredClip] | None = None
+) -> dict[str, Any]:
     """By scorer and misalignment type, and how scorers agree.
 
     Args:
         truth: clip -> whether it shows its own caption; default: `world_truth`'s scores, where there are any.
+        rows: the run's scores, where somebody has read them.
     Returns:
         {"scorers": {name: {"quantity", "types": {type: figures}, "blind": [sentences]}}, "agreement": {"a, b": r}};
         r: Pearson's, of the differences. figures: clips, own, real, difference, spread (standard deviation of the
@@ -56,7 +59,7 @@ def audit(run: Path, truth: dict[str, bool] | None = None, draws: int = 1000) ->
         calibration_error.
     """
     need(run, "triplets.jsonl", "triplets make")
-    rows = read_scores(run)
+    rows = read_scores(run) if rows is None else rows
     clips = read_clips(run)
     own = [r for r in rows if r.scorer in TRUTH and r.clip_id in clips and clips[r.clip_id].caption == r.caption]
     right = {r.clip_id: r.score > 0.5 for r in own} if truth is None else truth
@@ -145,7 +148,7 @@ def blind(name: str, types: dict[str, dict[str, Any]]) -> list[str]:
     for kind, one in types.items():
         if one.get("low") is not None and one["low"] <= 0.5:
             rates = f"AUC {100 * one['auc']:.1f} [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
-            said.append(f"{name} does not tell right clips of type {kind} from wrong ones: {rates}")
+            said.append(f"{name} cannot be told from chance on type {kind}, by {one['judged']} clips: {rates}")
         elif "auc" not in one and one["zero"] >= MANY_ZERO:
             said.append(f"{name} gives {100 * one['zero']:.0f} % of the clips of type {kind} no weight at all")
         elif "auc" not in one and one["spread"] < STILL:
@@ -166,25 +169,31 @@ def read_truth(table: Path, run: Path) -> dict[str, bool]:
     key = "clip_id" if "clip_id" in columns else "file"
     need_columns(table, columns, (key, "shows_target"), "--truth")
     clips = read_clips(run)
-    by_file = {clip.file: name for name, clip in clips.items()} | {Path(c.file).name: n for n, c in clips.items()}
+    by_file: dict[str, set[str]] = {}
+    for clip_id, one in clips.items():
+        for known in (clip_id, one.file, Path(one.file).name):
+            by_file.setdefault(known, set()).add(clip_id)
     found: dict[str, bool] = {}
     for row in rows:
         if row.problem:
             raise ValueError(f"--truth: {row.where}: {row.problem}")
         value = str(row.fields.get("shows_target", "")).strip().lower()
         name = str(row.fields.get(key) or "")
-        clip = name if name in clips else by_file.get(name, by_file.get(Path(name).name, ""))
+        meant = sorted(by_file.get(name) or by_file.get(Path(name).name) or set())
         if value and value not in YES + NO:
             raise ValueError(f"--truth: {row.where}: shows_target: {value!r}; give 1 or 0, or leave it empty")
-        if value and clip not in clips:
-            raise ValueError(f"--truth: {row.where}: {key}: the run has no clip {name!r}")
+        if value and len(meant) != 1:
+            said = (
+                f"several clips {name!r}, e.g. {clips[meant[0]].file}; give clip_id" if meant else f"no clip {name!r}"
+            )
+            raise ValueError(f"--truth: {row.where}: {key}: the run has {said}")
         if value:
-            found[clip] = value in YES
+            found[meant[0]] = value in YES
     return found
 
 
 def write_audit(run: Path, found: dict[str, Any]) -> Path:
-    path = run / "weights" / "audit.json"
+    path = run / AUDIT
     write_atomic(path, json.dumps(found, indent=1, allow_nan=False) + "\n")
     return path
 

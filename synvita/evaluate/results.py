@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from synvita.core.artefacts import quantities
+from synvita.core.artefacts import quantities, read_scores
 from synvita.core.identity import Digests
 from synvita.core.records import Misalignment
 from synvita.core.store import write_atomic
@@ -211,9 +211,10 @@ def collect(
         results["models"] = {home.removeprefix("models/"): {"arms": of_model[home]} for home in others}
     results["weights"] = weight_quality(run)
     results["other_weights"] = {" + ".join(some): weight_quality(run, some) for some in beside_ensemble(run)}
-    results["score_differences"] = score_differences(run)
+    scores = read_scores(run)
+    results["score_differences"] = score_differences(run, scores)
     results["quantities"] = quantities(run)
-    results["audit"] = audit(run) if results["quantities"] else {}
+    results["audit"] = audit(run, rows=scores) if scores else {}
     results["made_from"] = made_from(run, arms, seed, only)
     write_atomic(run / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     return results

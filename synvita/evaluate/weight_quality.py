@@ -15,7 +15,7 @@ import numpy as np
 
 from synvita.core.artefacts import SCORES, TRUTH, default_weights, read_scores, read_weights, weights_file
 from synvita.core.links import clip_links
-from synvita.core.records import ClipWeight, Misalignment, Triplet
+from synvita.core.records import ClipWeight, Misalignment, ScoredClip, Triplet
 from synvita.core.store import read_records
 from synvita.evaluate import intervals, metrics
 
@@ -65,17 +65,18 @@ def beside_ensemble(run: Path) -> list[list[str]]:
     return [group for group in sorted(groups, key=len) if tuple(group) not in (default.scorers, TRUTH)]
 
 
-def score_differences(run: Path) -> dict[str, Any]:
+def score_differences(run: Path, rows: Sequence[ScoredClip] | None = None) -> dict[str, Any]:
     """Figure 2: f-bar(V^s, t^s) - f-bar(V^s, t^r) of each triplet's clips, by misalignment type.
 
-    A clip that a scorer of the ensemble has not scored with both captions has no f-bar and is left out.
+    A clip that a scorer of the ensemble has not scored with both captions has no f-bar and is left out. `rows`: the
+    run's scores, where somebody has read them.
     """
     default = default_weights(run)
     if default is None or not any(run.glob(SCORES)):
         return {}
     members = default.scorers
     links = clip_links(run)
-    rows = read_scores(run)
+    rows = read_scores(run) if rows is None else rows
     scores = {(r.clip_id, r.caption, r.scorer): r.score for r in rows}
     values: dict[str, list[float]] = {str(kind): [] for kind in Misalignment}
     for t in read_records(run / "triplets.jsonl", Triplet, ("id",)):

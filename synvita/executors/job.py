@@ -136,6 +136,11 @@ class Job:
         set_aside(self.run, f"{self.stage.command} {self.stage.folder}", self.reasons)
 
     @property
+    def once_more(self) -> str:
+        """The command that goes on, for a message."""
+        return getattr(self.stage, "retry", "") or again(self.stage.command, self.run)
+
+    @property
     def outcome(self) -> Outcome:
         return Outcome(self.made, self.kept, len(self.reasons), self.left)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from synvita.core.pool import VISIBLE, in_processes
 from synvita.core.progress import progress
-from synvita.core.run_folder import again
 from synvita.core.stage import SetAside, Stage
 from synvita.executors.job import Job, Outcome, Shard, begin
 
@@ -84,7 +83,7 @@ ready: list[Stage] = []  # in a worker: the stage, set up
 
 def together(job: Job, workers: int) -> Iterator[Results]:
     died = f"a worker of {job.stage.folder} died (killed, or out of memory); what was made is kept"
-    text = f"{died}, once more: {again(job.stage.command, job.run)}"
+    text = f"{died}, once more: {job.once_more}"
     work_of = ((keys, (job.stage, job.run, job.batch(keys))) for keys in job.todo)
     return in_processes(work, work_of, workers, text, devices_of(job.stage, workers))
 

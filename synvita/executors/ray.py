@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synvita.core.run_folder import again
 from synvita.core.stage import SetAside, Stage
 from synvita.executors.job import Job, Outcome, begin
 
@@ -147,6 +146,6 @@ def answer(library: Any, job: Job, reference: Any) -> list[list[Any] | SetAside]
         raise error.cause from None
     except library.exceptions.RayActorError as error:
         text = f"a worker of {job.stage.folder} died {RESTARTS + 1} times (killed, or out of memory)"
-        way_out = f"what was made is kept, once more: {again(job.stage.command, job.run)}"
+        way_out = f"what was made is kept, once more: {job.once_more}"
         raise ValueError(f"{text}; {way_out}") from error
     return found

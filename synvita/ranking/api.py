@@ -10,16 +10,7 @@ from typing import Any
 from synvita.core.decoder import Decoder
 from synvita.core.progress import progress
 from synvita.how import HERE, How
-from synvita.ranking.rank import (
-    DEFAULT_SCORER,
-    Keep,
-    Ranked,
-    claim,
-    fill_kept,
-    in_order,
-    rank_clips,
-    write_table,
-)  # fmt: skip
+from synvita.ranking.rank import DEFAULT_SCORER, Keep, Ranked, fill_kept, rank_clips, stages_of, write_table
 from synvita.ranking.table import Row, resolved
 from synvita.report.sheet import MOST, Card, strip_of, write_sheet
 from synvita.weigh.stage import Entries
@@ -38,12 +29,11 @@ def rank_to_folder(
 ) -> list[Ranked]:
     """Score, order and keep; write `ranked.csv`, `index.html` and, if something is asked of the clips, `kept/`."""
     keep.check(rows)
-    claim(out, source)
-    found = rank_clips(rows, out, scorers, entries, how)
+    found = rank_clips(rows, out, source, stages_of(scorers, entries), how)
     if keep.any:
         keep.mark(found)
-        fill_kept(found, out, source, copies)
-    write_table(found, scorers, out / "ranked.csv")
+    fill_kept(found, out, source, copies)
+    write_table(found, scorers, out / "ranked.csv", keep.any)
     write_sheet(out / "index.html", f"Which clips fit? {source.name}", *sheet_of(found, scorers), notes)
     return found
 
@@ -89,14 +79,16 @@ def rank(
         raise ValueError("clips, captions: give a list of files and a list of captions, one for each")
     if not len(clips) == len(captions) == len(others):
         raise ValueError(f"captions: {len(captions)} of them and {len(others)} negative ones for {len(clips)} clips")
+    wrong = [text for text in (*captions, *others) if not isinstance(text, str)]
+    if wrong:
+        raise ValueError(f"captions: {wrong[0]!r} is no text; give one for each clip")
     rows = [
         resolved(Row(f"clips[{i}]", str(clip), caption, other), Path())
         for i, (clip, caption, other) in enumerate(zip(clips, captions, others, strict=True))
     ]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "rank" if out is None else Path(out)
-        claim(folder, folder)
-        found = in_order(rank_clips(rows, folder, [scorer], {scorer: settings}))
+        found = rank_clips(rows, folder, folder, stages_of([scorer], {scorer: settings} if settings else {}))
     keys = ("clip", "caption", "rank", "score", "weight", "reason")
     return [
         dict(zip(keys, (o.row.file, o.row.caption, o.rank, o.score, o.weight, o.row.reason), strict=True))

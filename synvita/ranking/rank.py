@@ -6,6 +6,7 @@ and another scorer is added beside the first), `ranked.csv`, `index.html`, `kept
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -22,9 +23,11 @@ from synvita.core.reading import read_json
 from synvita.core.records import Clip
 from synvita.core.run_folder import only_one
 from synvita.core.set_aside import read_set_aside
+from synvita.core.stage import check_stamp
 from synvita.core.store import parse_lines, write_atomic, write_records
 from synvita.how import HERE, How, in_memory_at_once
 from synvita.ranking.table import Row
+from synvita.weigh.scorer import load_scorer
 from synvita.weigh.stage import Asked, Entries, ScoreClips, scorer_part
 from synvita.weigh.weigh import check_one_quantity
 from synvita.weigh.weights import criterion
@@ -37,6 +40,7 @@ class RankClips(ScoreClips):
     """The stage that scores the clips of a table."""
 
     command = "rank"
+    retry = "the same command"
 
     def __init__(self, part: Part, decode_timeout: float = 60.0):
         super().__init__(part, decode_timeout)
@@ -117,17 +121,24 @@ def write_marker(out: Path, source: Path, kept: list[str]) -> None:
     write_atomic(out / OURS, json.dumps({"of": source.resolve().as_posix(), "kept": kept}, indent=1) + "\n")
 
 
-def rank_clips(rows: list[Row], out: Path, scorers: Sequence[str], entries: Entries, how: How = HERE) -> list[Ranked]:
+def stages_of(scorers: Sequence[str], entries: Entries) -> list[RankClips]:
+    """ValueError: a scorer that cannot be had, or scorers whose scores are no common quantity."""
+    stages = [RankClips(scorer_part(name, entries, "--scorer")) for name in scorers]
+    quantities = {stage.part.name: getattr(load_scorer(stage.part), "quantity", "score") for stage in stages}
+    check_one_quantity(scorers, quantities, "--scorer")
+    return stages
+
+
+def rank_clips(rows: list[Row], out: Path, source: Path, stages: Sequence[RankClips], how: How = HERE) -> list[Ranked]:
     """Score what has no score yet, and put the rows in order, best first; those without a score last, with `reason`.
 
     Raises:
-        ValueError: a scorer that cannot be had, or scorers whose scores are no common quantity.
+        ValueError: as `claim`; a scorer with other settings than those that its scores there were made with.
     """
-    stages = [RankClips(scorer_part(name, entries, "--scorer")) for name in scorers]
+    claim(out, source)
     for stage in stages:
-        stage.needs()
-    quantities = {stage.part.name: getattr(stage.scorer, "quantity", "score") for stage in stages}
-    check_one_quantity(scorers, quantities, "--scorer")
+        check_stamp(out, stage)
+    scorers = [stage.part.name for stage in stages]
     with only_one(out, "rank"):
         ids = write_asked(rows, out)
         for group in in_memory_at_once(stages, how):
@@ -195,9 +206,10 @@ def in_order(rows: list[Ranked]) -> list[Ranked]:
 # ---- what is written
 
 
-def write_table(rows: Sequence[Ranked], scorers: Sequence[str], path: Path) -> None:
-    """Our columns, then the table's; one of the table's with the name of one of ours goes by name_before."""
-    some = {"weight": any(one.row.negative for one in rows), "kept": any(one.kept for one in rows)}
+def write_table(rows: Sequence[Ranked], scorers: Sequence[str], path: Path, kept: bool = False) -> None:
+    """Our columns, then the table's; one of the table's with the name of one of ours goes by name_before. `kept`:
+    whether somebody asked for something that a clip may not pass."""
+    some = {"weight": any(one.row.negative for one in rows), "kept": kept}
     some["reason"] = any(one.row.reason for one in rows)
     ours = [name for name in ("rank", "score", "weight", *scorers, "kept", "reason") if some.get(name, True)]
     theirs = list(dict.fromkeys(name for one in rows for name in one.row.fields))
@@ -217,13 +229,17 @@ def shown(value: float | None) -> str:
 
 
 def fill_kept(rows: Sequence[Ranked], out: Path, source: Path, copies: bool) -> int:
-    """Links (or copies) of the clips that are kept, in order, in place of an earlier call's. Returns how many."""
+    """Links (or copies) of the clips that are kept, in order, in place of an earlier call's; no folder where none is.
+    Returns how many."""
     for name in read_json(out / OURS, ["kept"])["kept"]:
         (out / "kept" / Path(name).name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it is not there, or somebody has put a file of his own there
+        (out / "kept").rmdir()
     chosen = [one for one in rows if one.kept]
     names = [f"{place:05d}-{Path(one.row.file).name}" for place, one in enumerate(chosen, 1)]
     write_marker(out, source, names)
-    (out / "kept").mkdir(exist_ok=True)
+    if chosen:
+        (out / "kept").mkdir(exist_ok=True)
     for name, one in zip(names, chosen, strict=True):
         if copies:
             shutil.copy2(one.row.file, out / "kept" / name)

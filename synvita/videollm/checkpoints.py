@@ -34,10 +34,11 @@ def look_for(name: str | Path, knob: str) -> None:
         find_checkpoint(name, knob)
 
 
-def find_checkpoint(name: str | Path, knob: str = "--model") -> Path:
+def find_checkpoint(name: str | Path, knob: str = "--model", fetch: bool = True) -> Path:
     """The folder of a checkpoint.
 
-    `mini-video-llava` and the like are shipped; a folder is taken as it is; `owner/name` is fetched from the hub.
+    `mini-video-llava` and the like are shipped; a folder is taken as it is; `owner/name` is fetched from the hub; with
+    `fetch` False it must have been.
     """
     folder = Path(name)
     if (SHIPPED / str(name) / "config.json").exists():
@@ -50,7 +51,7 @@ def find_checkpoint(name: str | Path, knob: str = "--model") -> Path:
         from huggingface_hub import snapshot_download
 
         try:
-            return Path(snapshot_download(str(name)))
+            return Path(snapshot_download(str(name), local_files_only=not fetch))
         except Exception as error:
             raise ValueError(
                 f"{knob}: {name}: neither a folder nor reachable on the hub ({type(error).__name__})"

@@ -29,12 +29,13 @@ def needed(folder: Path, how: Loading) -> int:
 
 
 def weights_at(checkpoint: str, how: Loading, knob: str) -> tuple[str, int] | None:
-    """(device, bytes) of a checkpoint that is to be loaded; None: spread over several devices, or not to be counted."""
+    """(device, bytes) of a checkpoint that is to be loaded; None: spread over several devices, or not to be counted: a
+    checkpoint that is not here yet is fetched when it is loaded, never to be weighed."""
     if how.device_map is not None:
         return None
     try:
-        return how.device, needed(find_checkpoint(checkpoint, knob), how)
-    except ValueError:  # said when it is loaded
+        return how.device, needed(find_checkpoint(checkpoint, knob, fetch=False), how)
+    except ValueError:  # what is wrong with it is said when it is loaded
         return None
 
 

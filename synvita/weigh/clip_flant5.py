@@ -5,7 +5,7 @@ No class of it is in transformers; it is composed here of transformers' parts an
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,7 @@ class ClipFlanT5Scorer(ImageScorer):
     def build(self, folder: Path) -> None:
         self.model = ClipFlanT5.from_pretrained(folder, self.how, self.knob("tower"))
         self.model.take(one_of_equals(self.model.tower))
+        self.eye = self.model.see
         self.to_pixels = ImagePixels(self.model.tower.config.image_size, pad=True)
         self.tokenizer = tokenizer_of(folder, self.model.t5.config.d_model, self.knob("checkpoint"))
         self.special = [t for t in [*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()] if t]
@@ -164,12 +165,6 @@ class ClipFlanT5Scorer(ImageScorer):
             raise ValueError(f"{folder}: the tokenizer makes {yes} and {no} of the answers, not an id and the end")
         self.width = min(len(self.tokenizer), self.model.t5.lm_head.weight.shape[0])
         self.answers = Answers(yes[0], no[0], end)
-
-    def sees(self) -> Hashable:
-        return self.model.see.key()
-
-    def see(self, pixels: Tensor) -> Tensor:
-        return self.model.see(pixels)
 
     def project(self, seen: Tensor) -> Tensor:
         return self.model.projector(seen)

@@ -93,9 +93,9 @@ def load_projector(tensors: dict[str, Tensor], where: str, how: Loading) -> nn.M
     return made.to(how.vision_device(), how.dtype).eval().requires_grad_(False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class TowerLayer:
-    """One hidden layer of a tower: (T, 3, S, S) -> (T, patches, width)."""
+    """One hidden layer of a tower: (T, 3, S, S) -> (T, patches, width). Equal: the same layer of the same tower."""
 
     tower: Any
     layer: int
@@ -105,9 +105,6 @@ class TowerLayer:
         seen = self.tower(pixels.to(self.tower.device, self.tower.dtype), output_hidden_states=True)
         hidden = seen.hidden_states[self.layer]
         return hidden[:, 1:] if self.drop_class else hidden
-
-    def key(self) -> tuple[Any, int, bool]:
-        return self.tower, self.layer, self.drop_class
 
 
 in_use: weakref.WeakSet[Any] = weakref.WeakSet()

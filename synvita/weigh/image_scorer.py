@@ -6,7 +6,7 @@ A frame-level scorer sees no time: that is a property of the paper's ensemble.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,7 +37,7 @@ GAP = 10
 
 class ImageScorer(ABC):
     """Base of the scorers of single images. One says how it loads (`build`), what it makes of pixels once per frame
-    (`see`, `project`), and its scores of each frame and caption (`answer_scores`).
+    (`eye`, `project`), and its scores of each frame and caption (`answer_scores`).
 
     checkpoint: a folder, a shipped name, or owner/name on the hub (default: the paper's, `usual_checkpoint`). dtype: of
     the weights (default: bfloat16 on an accelerator, float32 on a CPU); scores are fp32.
@@ -50,6 +50,7 @@ class ImageScorer(ABC):
     usual_checkpoint: ClassVar[str]
     question: str
     to_pixels: Callable[[np.ndarray], Tensor]  # (T, H, W, 3) uint8 -> (T, 3, S, S); equal ones make equal pixels
+    eye: Callable[[Tensor], Tensor]  # the tower: (T, 3, S, S) -> (T, tokens, width); what equal ones give is shared
 
     def __init__(
         self,
@@ -129,11 +130,11 @@ class ImageScorer(ABC):
     def looked(self, videos: Sequence[Sampled]) -> list[Tensor]:
         """Per clip (frames, tokens, width): each frame goes through the tower once, also if several scorers of this
         process have that tower."""
-        key = (self.sees(), self.rule == "strip", self.at_once)
+        key = (self.eye, self.rule == "strip", self.at_once)
         new = [video for video in videos if key not in video.kept]
         if new:
             pixels = [self.kept_pixels(video) for video in new]
-            frames = torch.cat([self.see(some) for some in torch.cat(pixels).split(self.at_once)])
+            frames = torch.cat([self.eye(some) for some in torch.cat(pixels).split(self.at_once)])
             for video, part in zip(new, frames.split([len(some) for some in pixels]), strict=True):
                 video.kept[key] = part
         seen = [video.kept[key] for video in videos]
@@ -168,18 +169,10 @@ class ImageScorer(ABC):
 
     @abstractmethod
     def build(self, folder: Path) -> None:
-        """Load model and tokenizer; set `answers` and `to_pixels`."""
-
-    @abstractmethod
-    def sees(self) -> Hashable:
-        """What `see` is: scorers with equal ones share what it gives."""
-
-    @abstractmethod
-    def see(self, pixels: Tensor) -> Tensor:
-        """The vision tower, once per frame, whatever is asked: (T, 3, S, S) -> (T, tokens, width)."""
+        """Load model and tokenizer; set `answers`, `to_pixels` and `eye`."""
 
     def project(self, seen: Tensor) -> Tensor:
-        """What `see` gives, as the rest of the model takes it."""
+        """What the eye gives, as the rest of the model takes it."""
         return seen
 
     @abstractmethod

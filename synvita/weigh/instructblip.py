@@ -7,7 +7,7 @@ weights in transformers' layout, where four settings of LAVIS are lost and put b
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,7 +97,7 @@ class InstructBlip(ImageScorer):
         size = config.vision_config.image_size
         if not isinstance(size, int):
             raise ValueError(f"{folder}/config.json: vision_config.image_size: {size!r} is not one number")
-        self.to_pixels = ImagePixels(size, pad=False)
+        self.to_pixels, self.eye = ImagePixels(size, pad=False), self.see
         self.read_tokenizers(folder)
 
     def read_tokenizers(self, folder: Path) -> None:
@@ -109,9 +109,6 @@ class InstructBlip(ImageScorer):
         self.answers = answers_of(self.t5_tokenizer)
         rows = self.t5.lm_head.weight.shape[0]
         self.width = vocabulary(rows, self.t5_tokenizer.get_vocab().get(IMAGE))
-
-    def sees(self) -> Hashable:
-        return self.model
 
     def see(self, pixels: Tensor) -> Tensor:
         """The class token stays: (T, 1 + patches, width)."""

@@ -7,7 +7,7 @@ miniature: the hf layout with a question and preprocessing of its own, stored wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,18 +88,13 @@ class Llava(ImageScorer):
             self.parts = transformers_layout(folder, self)
         else:
             raise ValueError(f"{folder}: is a {kind!r} checkpoint, not 'llava'")
-        self.language, size = self.parts.language, self.parts.see.tower.config.image_size
+        self.eye, self.language = self.parts.see, self.parts.language
+        size = self.parts.see.tower.config.image_size
         self.questioner, self.to_pixels = questioner_of(folder), pixels_of(folder, size)
         rows = self.parts.head.out_features
         self.width = getattr(self.questioner, "vocabulary", rows) if self.parts.random_rows else rows
         self.placeholder = self.questioner.prefix()[-1]
         self.answers = self.questioner.answers
-
-    def sees(self) -> Hashable:
-        return self.parts.see.key()
-
-    def see(self, pixels: Tensor) -> Tensor:
-        return self.parts.see(pixels)
 
     def project(self, seen: Tensor) -> Tensor:
         return self.parts.projector(seen)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from synvita.core.artefacts import read_scores, scores_file, stamp_weights, weights_file
+from synvita.core.artefacts import AUDIT, read_scores, scores_file, stamp_weights, weights_file
 from synvita.core.links import clip_links
 from synvita.core.names import folder_name
 from synvita.core.records import ClipWeight, Triplet
-from synvita.core.run_folder import again
+from synvita.core.run_folder import again, remove
 from synvita.core.set_aside import read_set_aside
 from synvita.core.store import read_records, write_records
 from synvita.weigh.config import WeighConfig
@@ -55,6 +55,7 @@ def weigh(run: Path, config: WeighConfig, only: Sequence[tuple[str, ...]] | None
             made[path.name] = [file.relative_to(run).as_posix() for file in files if file.exists()]
             number += len(rows)
     stamp_weights(run, config.scorers, config.criteria, made)
+    remove(run / AUDIT, run)  # of the scores before
     without = sum(t.id not in links for t in triplets)
     return {"weights": number, "without_clip": without, "set_aside": len(aside)}
 

@@ -1,6 +1,7 @@
 """The audit of weights: figures counted by hand, blindness in words, a person's truth, and what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_where_a_scorer_is_blind_is_said_in_words(tmp_path):
     scorers = {"a": sees_objects, "never": lambda i: (0.2, 0.9), "still": lambda i: (0.9 + 0.001 * (i % 3), 0.9)}
     found = audit(make(tmp_path / "known", scorers), draws=200)["scorers"]
     assert [text.split(":")[0] for text in found["a"]["blind"]] == [
-        "a does not tell right clips of type flip from wrong ones"
+        "a cannot be told from chance on type flip, by 20 clips"
     ]
     found = audit(make(tmp_path / "unknown", scorers, truth=False))["scorers"]
     assert found["a"]["blind"] == ["a scores both captions alike on type flip: the difference spreads by 0.005"]
@@ -107,6 +108,13 @@ def test_a_persons_truth_takes_the_place_of_the_simulators(tmp_path):
     table.write_text("clip_id,shows_target\nc99,1\n")
     with pytest.raises(ValueError, match=r"--truth: .*judged\.csv:2: clip_id: the run has no clip 'c99'"):
         read_truth(table, run)
+    clips = [Clip(f"c{i}", f"own {i}", "gen", "1", {}, 0, f"clips/{i}/same.mp4") for i in range(2)]
+    write_clips(run, clips)
+    table.write_text("file,shows_target\nclips/1/same.mp4,1\n")
+    assert read_truth(table, run) == {"c1": True}
+    table.write_text("file,shows_target\nsame.mp4,1\n")
+    with pytest.raises(ValueError, match=r"judged\.csv:2: file: the run has several clips 'same\.mp4', e\.g\. clips/0"):
+        read_truth(table, run)
     table.write_text("clip_id\nc01\n")
     with pytest.raises(ValueError, match=r"--truth: .*needs the columns clip_id and shows_target"):
         read_truth(table, run)
@@ -120,6 +128,10 @@ def test_the_command_scores_nothing_and_prints_what_the_file_holds(small_run, tm
     found = json.loads((small_run / "weights" / "audit.json").read_text())
     assert as_text(found) in text and set(found["scorers"]) == {"llava", "video_llm"}
     assert {p: p.stat().st_mtime_ns for p in (small_run / "scores").rglob("*")} == before
+    again = tmp_path / "run"
+    shutil.copytree(small_run, again)
+    assert main(["weigh", "--run", str(again)]) == 0
+    assert not (again / "weights" / "audit.json").exists()  # it was about the scores before
     (small_run / "weights" / "audit.json").unlink()
     assert main(["weigh", "--run", str(small_run), "--truth", "x.csv"]) == 2
     assert "--truth: is for the report" in capsys.readouterr().err

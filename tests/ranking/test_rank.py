@@ -132,6 +132,10 @@ def test_what_is_kept_passes_everything_that_was_asked_for(flags, want, clips, s
     assert run(clips / "clips.csv", out, "--top", "1", "--copies") == 0  # in place of what was kept before
     (only,) = (out / "kept").iterdir()
     assert not only.is_symlink() and only.read_bytes() == (clips / "c1.mp4").read_bytes()
+    assert run(clips / "clips.csv", out, "--min-score", "1") == 0  # nothing passes: said, not silent
+    assert {r["kept"] for r in ranked(out)} == {"0"} and not (out / "kept").exists()
+    assert run(clips / "clips.csv", out, "--top", "1") == run(clips / "clips.csv", out) == 0
+    assert not (out / "kept").exists() and "kept" not in ranked(out)[0]  # nothing was asked of them this time
 
 
 def test_nothing_is_asked_twice_and_a_score_belongs_to_the_bytes_of_a_clip(clips, scorers, tmp_path):
@@ -189,6 +193,7 @@ def test_a_folder_is_ranked_by_its_captions(form, clips, scorers, tmp_path):
         ("clips/clips.csv", ["--trian.epochs", "3"], "--trian.epochs: unknown argument of rank"),
         ("clips/clips.csv", ["--scorer", "llava,video_llm", "--model", "x"], "--model: with several scorers"),
         ("clips/empty.csv", [], "empty.csv: no clips to rank"),
+        ("clips/clips.csv", ["--address", "auto"], "--address: is of a Ray cluster; give --executor ray, too"),
     ],
 )
 def test_what_cannot_be_ranked_is_one_line_and_makes_no_folder(given, flags, message, clips, scorers, tmp_path, capsys):
@@ -198,7 +203,7 @@ def test_what_cannot_be_ranked_is_one_line_and_makes_no_folder(given, flags, mes
     (clips / "empty.csv").write_text("file,caption\n")
     assert run(tmp_path / given, tmp_path / "out", *flags) == 2
     error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1 and not (tmp_path / "out" / "ranked.csv").exists()
+    assert message in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_something_else_is_refused(clips, scorers, tmp_path, capsys):
@@ -227,6 +232,8 @@ def test_the_function_gives_what_the_command_gives(clips, scorers, tmp_path):
         synvita.rank([clips / "c0.mp4", clips / "c1.mp4"], ["a"])
     with pytest.raises(ValueError, match="clips, captions: give a list of files"):
         synvita.rank(str(clips / "c0.mp4"), "a")
+    with pytest.raises(ValueError, match="captions: None is no text; give one for each clip"):
+        synvita.rank([clips / "c0.mp4"], [None])
 
 
 def test_the_sheet_is_one_offline_page_whose_captions_are_text(clips, scorers, tmp_path):
@@ -264,3 +271,15 @@ def test_a_tiny_checkpoint_on_somebodys_files_is_said_to_mean_nothing(clips, tmp
     assert "mini-video-llava knows coloured shapes only" in (tmp_path / "out" / "index.html").read_text()
     (score,) = [json.loads(line)["score"] for line in (tmp_path / "out/scores/video_llm/scores.jsonl").open()]
     assert float(ranked(tmp_path / "out")[0]["score"]) == pytest.approx(score, abs=1e-6)
+
+
+def test_a_worker_that_dies_says_what_goes_on_where_it_was(clips, tmp_path, monkeypatch, capsys):
+    (tmp_path / "dying.py").write_text("import os\nclass Dies:\n    def score(self, *_):\n        os._exit(1)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    rows = [(f"c{i % 6}.mp4", "a", "", "") for i in range(6)] + [("c9.mp4", "a", "", ""), ("c8.mp4", "a", "", "")]
+    for i in range(6, 20):
+        write_video(clips / f"c{i}.mp4", np.full((3, 16, 16, 3), 10 * i, np.uint8), 8)
+        rows.append((f"c{i}.mp4", "a", "", ""))
+    assert run(table(clips, rows), tmp_path / "out", "--workers", "2", scorer="dying:Dies") == 2
+    assert "what was made is kept, once more: the same command\n" in capsys.readouterr().err

@@ -135,7 +135,7 @@ def test_where_scorers_are_blind_stands_on_the_page(tmp_path: Path, results: dic
         "weight": 0.25,
         "zero": 0.5,
     }
-    text = "x <b> does not tell right clips of type flip from wrong ones: AUC 49.0 [42.0, 56.0]"
+    text = "x <b> cannot be told from chance on type flip, by 9 clips: AUC 49.0 [42.0, 56.0]"
     results["audit"] = {"scorers": {"x": {"quantity": "p_yes", "types": {"flip": figures}, "blind": [text]}}}
     page = write_report(make_run(tmp_path / "a"), results).read_text()
     assert text.replace("<b>", "&lt;b&gt;") in page

@@ -235,6 +235,12 @@ def test_training_skips_no_bit_of_pefts_forward_and_leaves_it_where_it_does_more
             found.append((out, *torch.autograd.grad((out * torch.arange(3)[:, None]).sum(), wanted)))
         assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
         assert not torch.equal(found[0][0], layer.base_layer(x))
+    x = torch.randn(2, layers[0].base_layer.in_features)
+    with plain.disable_adapter():
+        assert torch.equal(layers[0](x), layers[0].base_layer(x))
+    beside = layers[0](x)
+    plain.merge_adapter()
+    torch.testing.assert_close(layers[0](x), beside, rtol=1e-4, atol=1e-5)  # not twice
     for other in (Lora(4, 8), Lora(4, 4, 0.1)):  # a scale of 2; dropout
         wrapped = add_lora(load_model(mplug_owl_folder), other)
         assert not any("forward" in vars(layer) for layer in wrapped.modules() if hasattr(layer, "lora_A"))

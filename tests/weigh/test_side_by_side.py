@@ -277,7 +277,7 @@ def test_scorers_share_a_process_as_far_as_their_weights_fit(sizes, room, want, 
         assert in_memory_at_once(some, elsewhere) == [[each] for each in some]
 
 
-def test_scorers_say_where_their_weights_go_and_how_much_they_are():
+def test_scorers_say_where_their_weights_go_and_how_much_they_are(monkeypatch):
     from synvita.videollm.checkpoints import find_checkpoint
     from synvita.videollm.memory import needed
 
@@ -288,3 +288,7 @@ def test_scorers_say_where_their_weights_go_and_how_much_they_are():
         ScoreClips(scorer_part("llava", {"llava": {"checkpoint": "mini-llava", "device_map": "auto"}})).needs() is None
     )
     assert ScoreClips(scorer_part("llava", {"llava": {"checkpoint": "/nowhere/x"}})).needs() is None
+    asked = []
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **how: asked.append(how) or 1 / 0)
+    assert ScoreClips(scorer_part("clip_flant5", {})).needs() is None
+    assert asked == [{"local_files_only": True}]  # nothing is fetched to be weighed

@@ -205,7 +205,7 @@ def as_text(found: dict[str, Any]) -> str:
         judged = any("judged" in row for row in one["types"].values())
         head = f"{name}, {one['quantity']}:"
         lines.append(f"{head:<22}{'clips':>7}{'own':>7}{'real':>7}{'diff.':>8}{'spread':>8}{'weight':>8}{'zero':>7}"
-                     + (f"{'right':>7}{'AUC':>20}{'calibr.':>9}" if judged else ""))  # fmt: skip
+                     + (f"{'right':>7}{'AUC':>22}{'calibr.':>9}" if judged else ""))  # fmt: skip
         for kind, row in one["types"].items():
             line = f"  {kind:<20}{row['clips']:>7}{row['own']:>7.3f}{row['real']:>7.3f}{row['difference']:>+8.3f}"
             line += f"{row['spread']:>8.3f}{row['weight']:>8.3f}{100 * row['zero']:>6.0f}%"
@@ -213,7 +213,7 @@ def as_text(found: dict[str, Any]) -> str:
                 auc = "-"
                 if row.get("low") is not None:
                     auc = f"{100 * row['auc']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-                line += f"{100 * row['right'] / row['judged']:>6.0f}%{auc:>20}{row['calibration_error']:>9.3f}"
+                line += f"{100 * row['right'] / row['judged']:>6.0f}%{auc:>22}{row['calibration_error']:>9.3f}"
             lines.append(line)
     for pair, r in found["agreement"].items():
         lines.append(f"{pair}: differences correlate by {'-' if r is None or math.isnan(r) else f'{r:+.2f}'}")

@@ -71,6 +71,17 @@ def test_where_a_scorer_is_blind_is_said_in_words(tmp_path):
     assert "auc" not in found["a"]["types"]["all"] and "judged" not in found["a"]["types"]["all"]
 
 
+def test_the_terminal_shows_the_figures_of_the_file(tmp_path):
+    lines = as_text(audit(make(tmp_path, {"a": sees_objects, "b": sees_objects}), draws=200)).splitlines()
+    head = ["clips", "own", "real", "diff.", "spread", "weight", "zero", "right", "AUC", "calibr."]
+    assert lines[0].split() == ["a,", "p_yes:", *head]
+    row = next(line for line in lines if line.startswith("  object")).split()
+    assert row[:9] == ["object", "20", "0.550", "0.350", "+0.200", "0.400", "0.300", "50%", "50%"]
+    assert row[9:12] == ["100.0", "[100.0,", "100.0]"]
+    assert "a, b: differences correlate by +1.00" in lines
+    assert lines[-1].startswith("note: b cannot be told from chance on type flip, by 20 clips: AUC 50.0 [")
+
+
 def test_a_scorer_that_gives_the_share_of_right_clips_is_calibrated():
     rng = np.random.default_rng(0)
     scores = rng.random(20_000)
@@ -89,8 +100,11 @@ def test_agreement_is_pearsons_over_what_both_have_scored(tmp_path):
     links = {t.id: [f"c{i}"] for i, t in enumerate(triplets)}
     scores = {("x", f"c{i}", text): value for i in range(3) for text, value in (("o", i / 3), ("r", 0.0))}
     scores |= {("y", f"c{i}", text): value for i in range(2) for text, value in (("o", i / 3), ("r", 0.0))}
+    scores["y", "c2", "o"] = 0.9  # with one caption only: left out
     of = {name: pairs_of(name, triplets, links, scores) for name in ("x", "y")}
     assert len(of["y"]) == 2 and agreement(of) == {"x, y": pytest.approx(1)}
+    assert agreement({"x": of["x"], "y": dict(list(of["y"].items())[:1])}) == {"x, y": None}  # of one pair
+    assert agreement({"x": of["x"], "y": {}}) == {"x, y": None}
 
 
 def test_a_persons_truth_takes_the_place_of_the_simulators(tmp_path):

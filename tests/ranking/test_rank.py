@@ -189,6 +189,7 @@ def test_a_folder_is_ranked_by_its_captions(form, clips, scorers, tmp_path):
         ("clips/no.csv", [], "needs the columns file and caption, has file, text"),
         ("clips/plain.csv", ["--min-weight", "0.1"], "--min-weight: no row has a negative_caption"),
         ("clips/clips.csv", ["--min-score", "2"], "--min-score: 2.0 is not in [0, 1]"),
+        ("clips/clips.csv", ["--min-weight", "-0.5"], "--min-weight: -0.5 is not in [0, 1]"),
         ("clips/clips.csv", ["--scorer", "lava"], "--scorer: unknown 'lava'; did you mean 'llava'?"),
         ("clips/clips.csv", ["--trian.epochs", "3"], "--trian.epochs: unknown argument of rank"),
         ("clips/clips.csv", ["--scorer", "llava,video_llm", "--model", "x"], "--model: with several scorers"),

@@ -256,3 +256,11 @@ def test_a_tower_that_one_gives_stands_in_for_the_one_inside(layouts, clips, nai
 def test_settings_that_cannot_be_are_refused_by_their_knob(settings, message):
     with pytest.raises(ValueError, match=rf"^--scorers\.llava\.{message}"):
         Llava("mini-llava", **settings)
+
+
+def test_all_that_decides_a_score_is_in_the_stamp(layouts):
+    told = Llava(str(layouts / "hf"), dtype="bfloat16", load_4bit=True, rule="midpoints", frames=3).describe()
+    assert set(told) == {"revision", "quantity", "frames", "dtype", "load_4bit", "images", "question"}
+    assert (told["quantity"], told["dtype"], told["load_4bit"]) == ("vqa_score", "torch.bfloat16", True)
+    assert (told["frames"]["name"], told["frames"]["count"]) == ("midpoints", 3) and "bicubic" in told["images"]
+    assert set(Llava(str(layouts / "hf"), tower=str(layouts / "outside" / "clip-vit")).describe()) == {*told, "tower"}

@@ -21,6 +21,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 LONGEST = 200  # times the other side: a line of a video would be resized to gigabytes
+TOGETHER = 2**20  # pixels that are prepared at once
 MAX_SIZE = 4096  # pixels a side; towers see 224 to 448
 Triple = tuple[float, float, float]
 
@@ -56,7 +57,7 @@ class Preprocess:
         return cls(size, mean, std)
 
     def __call__(self, frames: np.ndarray) -> Tensor:
-        """(T, H, W, 3) uint8 -> (T, 3, size, size) fp32; frame by frame, for a large one is 4 bytes a value here.
+        """(T, H, W, 3) uint8 -> (T, 3, size, size) fp32; few frames at once, because a value takes 4 bytes here.
 
         Video-LLaVA's own order (FACTS-video-llava 3): normalise, short side to `size` (bilinear, no antialias, long
         side floored), centre crop. Its random horizontal flip is left out on purpose: it can invert "left" and "right".
@@ -67,10 +68,11 @@ class Preprocess:
         height, width = frames.shape[1:3]
         if max(height, width) > LONGEST * min(height, width):
             raise VideoError(f"video of {width}x{height} pixels: one side is over {LONGEST} times the other; crop it")
-        return torch.cat([self._seen(frame[None]) for frame in frames])
+        together = max(1, TOGETHER // (height * width))
+        return torch.cat([self._seen(frames[at : at + together]) for at in range(0, len(frames), together)])
 
-    def _seen(self, frame: np.ndarray) -> Tensor:
-        pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(0, 3, 1, 2).float() / 255
+    def _seen(self, frames: np.ndarray) -> Tensor:
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
         pixels = (pixels - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
         height, width = pixels.shape[-2:]
         if height <= width:

@@ -1,21 +1,40 @@
 """What the tiny models are pre-trained on: web-look clips, true captions, and *easy* negatives.
 
 An easy negative is the caption of another scene that differs in at least two things, never a one-word edit. So the
-models learn appearance well and time and relations badly, as models pre-trained on web video do.
+models learn appearance well and time and relations badly, as models pre-trained on web video do. What easy negatives
+can always do without, matching never learns: a shape. So some pairs are equal but for the shape (docs/findings.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from synvita.world.captions import caption_of, leave_out
 from synvita.world.render import render
-from synvita.world.scenes import KINDS, Content, describes, draw_scene
+from synvita.world.scenes import KINDS, OPPOSITE, SHAPES, Content, describes, draw_scene, pick
 
-# What a scene's two negatives share with it where the batch allows, so that no single cue settles every question.
-ALIKE = (("colour", "events"), ("events",))
+
+@dataclass(frozen=True)
+class Mix:
+    """What a phase of pre-training draws.
+
+    kinds: of scenes. shapes: share of clips of one thing whose negatives differ from the positives in the shape alone.
+    relations: share of the clips with a relation whose negatives say the opposite one and nothing else.
+    alike: what the two easy negatives of the others share with the scene where the batch allows, first things first,
+        so that no single cue settles every question.
+    """
+
+    kinds: tuple[str, ...] = KINDS
+    shapes: float = 0.15
+    relations: float = 0.0
+    alike: tuple[tuple[str, ...], ...] = (("shape", "colour", "events"), ("shape", "events"))
+
+
+SHAPES_ALONE = Mix(("single",), shapes=1.0)
+RELATIONS_ALONE = Mix(("relation",), shapes=0.0, relations=1.0)
 
 
 @dataclass(frozen=True)
@@ -39,16 +58,46 @@ def differences(a: Content, b: Content) -> int:
     return sum([*things, a.count != b.count, a.events != b.events, a.second != b.second, a.relation != b.relation])
 
 
-def draw_batch(seed: int, step: int, size: int, kinds: tuple[str, ...] = KINDS) -> list[Sample]:
-    """`size` clips with two positives and two easy negatives each; a function of the arguments alone."""
+def draw_batch(seed: int, step: int, size: int, mix: Mix = Mix()) -> list[Sample]:
+    """`size` clips with two positives and two negatives each; a function of the arguments alone."""
     rng = np.random.default_rng([seed, step])
-    scenes = [draw_scene(rng, kinds[int(rng.integers(len(kinds)))]) for _ in range(size)]
+    shapes = [bool(rng.random() < mix.shapes) for _ in range(size)]
+    scenes = [draw_scene(rng, "single" if shape else pick(rng, list(mix.kinds))) for shape in shapes]
     batch = []
     for i, scene in enumerate(scenes):
-        positives = [caption_of(leave_out(scene, rng)) for _ in range(2)]
-        negatives = [other_caption(rng, scenes, i, alike) for alike in ALIKE]
+        if shapes[i]:
+            pairs = [edited(rng, scene, with_another_shape) for _ in mix.alike]
+        elif scene.relation and rng.random() < mix.relations:
+            pairs = [edited(rng, scene, with_the_opposite_relation) for _ in mix.alike]
+        else:
+            positives = [caption_of(leave_out(scene, rng)) for _ in mix.alike]
+            pairs = [
+                (said, other_caption(rng, scenes, i, alike)) for said, alike in zip(positives, mix.alike, strict=True)
+            ]
+        positives, negatives = [p for p, _ in pairs], [n for _, n in pairs]
         batch.append(Sample(render(scene, "web", rng), caption_of(scene), positives, negatives))
     return batch
+
+
+def with_another_shape(said: Content, rng: np.random.Generator) -> Content | None:
+    if said.thing.shape is None:
+        return None
+    return replace(said, thing=replace(said.thing, shape=pick(rng, [s for s in SHAPES if s != said.thing.shape])))
+
+
+def with_the_opposite_relation(said: Content, rng: np.random.Generator) -> Content | None:
+    return replace(said, relation=OPPOSITE[said.relation]) if said.relation else None
+
+
+def edited(
+    rng: np.random.Generator, scene: Content, edit: Callable[[Content, np.random.Generator], Content | None]
+) -> tuple[str, str]:
+    """A caption of the scene and the same with one thing edited, which is false of the scene."""
+    while True:
+        said = leave_out(scene, rng)
+        wrong = edit(said, rng)
+        if wrong is not None and not describes(wrong, scene):
+            return caption_of(said), caption_of(wrong)
 
 
 def other_caption(rng: np.random.Generator, scenes: list[Content], i: int, alike: tuple[str, ...]) -> str:
@@ -56,7 +105,11 @@ def other_caption(rng: np.random.Generator, scenes: list[Content], i: int, alike
 
     def differs(j: int) -> list[bool]:
         a, b = scenes[i], scenes[j]
-        unlike = {"colour": a.thing.colour != b.thing.colour, "events": a.events != b.events}
+        unlike = {
+            "shape": a.thing.shape != b.thing.shape,
+            "colour": a.thing.colour != b.thing.colour,
+            "events": a.events != b.events,
+        }
         return [unlike[cue] for cue in alike]
 
     for j in sorted(rng.permutation(len(scenes)), key=differs):

@@ -1,7 +1,7 @@
 """The miniature's triplets, test sets and benchmarks, with their video files, all from one seed.
 
-Fine-tuning positives never hold a held-out concept. Test scenes are disjoint from training scenes: a scene belongs to
-one of them by a hash of what it shows.
+Fine-tuning positives never hold a held-out concept. Test scenes are disjoint from training scenes, those of the clips
+too: a scene belongs to one part by a hash of what it shows (scenes.part_of).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from synvita.core.pool import in_processes
-from synvita.core.provenance import digest, seed_of
+from synvita.core.provenance import seed_of
 from synvita.core.records import Misalignment, Triplet
 from synvita.core.store import write_records
 from synvita.core.write_video import write_video
 from synvita.world.captions import caption_of, leave_out
 from synvita.world.negatives import KINDS_FOR, negative
 from synvita.world.render import FPS, render
-from synvita.world.scenes import ACTIONS, Content, Thing, complete, describes, draw_scene
+from synvita.world.scenes import ACTIONS, Content, Thing, can_be_trained_on, complete, describes, draw_scene, part_of
 
 UPSCALE = 2  # 4:2:0 video keeps one colour sample per 2 x 2 pixels: so every pixel of ours keeps its own
 EVENT_TEMPLATES = 20
@@ -37,6 +37,7 @@ class WorldConfig:
     test_open: triplets of the open test.
     per_template: videos per retrieval template.
     questions: with five options each.
+    tests: the part of the scenes that tests and benchmarks show: test, or validation for choices before any test.
     seed: of all scenes and captions.
     """
 
@@ -45,12 +46,15 @@ class WorldConfig:
     test_open: int = 1400
     per_template: int = 12
     questions: int = 300
+    tests: str = "test"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("triplets", "test", "test_open", "per_template", "questions"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--world.{name}: {getattr(self, name)} is not a positive number")
+        if self.tests not in ("test", "validation"):
+            raise ValueError(f"--world.tests: {self.tests!r} is neither 'test' nor 'validation'")
 
 
 @dataclass(frozen=True)
@@ -61,29 +65,29 @@ class Drawn:
     scene: Content
 
 
-def for_training(scene: Content) -> bool:
-    """Two of three scenes are for training, the others for tests; by content, whatever the seed."""
-    return int(digest(repr(scene), 8), 16) % 3 < 2
-
-
-def draw_for(rng: np.random.Generator, kind: str, training: bool, unseen: bool | None) -> Content:
+def draw_of(rng: np.random.Generator, kind: str, part: str, unseen: bool | None) -> Content:
     while True:
         scene = draw_scene(rng, kind, unseen)
-        if for_training(scene) == training:
+        if part_of(scene) == part:
             return scene
 
 
-def draw_triplet(split: str, index: int, seed: int) -> tuple[Triplet, Content]:
-    """Triplet `index` of a split and the scene of its video; misalignment types take turns."""
+def draw_triplet(split: str, index: int, seed: int, tests: str = "test") -> tuple[Triplet, Content]:
+    """Triplet `index` of a split and the scene of its video; misalignment types take turns.
+
+    What a training triplet's negative caption asks a generator for can be shown without a test's scene.
+    """
     rng = np.random.default_rng([seed_of("triplet", split, index, seed)])
     misalignment = list(Misalignment)[index % len(Misalignment)]
     unseen = None if split == "test_open" else False
     while True:
         kinds = KINDS_FOR[misalignment]
-        scene = draw_for(rng, kinds[int(rng.integers(len(kinds)))], split == "train", unseen)
+        scene = draw_of(rng, kinds[int(rng.integers(len(kinds)))], "train" if split == "train" else tests, unseen)
         said = leave_out(scene, rng)
         changed = negative(said, misalignment, rng, towards_unseen=split != "test_open")
-        if changed is not None and not describes(changed, scene):
+        if changed is None or describes(changed, scene):
+            continue
+        if split != "train" or can_be_trained_on(changed):
             break
     name = f"{split}-{index:05d}"
     video = f"videos/{split}/{name}.mp4"
@@ -109,7 +113,7 @@ def retrieval(kind: str, config: WorldConfig) -> tuple[list[dict], list[Drawn]]:
         found = 0
         while found < config.per_template:
             scene = complete(Content(anything, 1, events), rng)
-            if not for_training(scene):
+            if part_of(scene) == config.tests:
                 drawn.append((t, Drawn(f"videos/retrieval_{kind}/{t:02d}-{found:02d}.mp4", scene)))
                 found += 1
     rows = [
@@ -127,7 +131,7 @@ def question_answering(config: WorldConfig) -> tuple[list[dict], list[Drawn]]:
     for index in range(config.questions):
         rng = np.random.default_rng([seed_of("question", index, config.seed)])
         kind = kinds[index % len(kinds)]
-        scene = draw_for(rng, kind, False, None)
+        scene = draw_of(rng, kind, config.tests, None)
         said = leave_out(scene, rng)
         types = [m for m in Misalignment if kind in KINDS_FOR[m]]
         wrong: dict[str, None] = {}
@@ -166,7 +170,7 @@ def build(run: Path, config: WorldConfig, tick: Callable[[], None] = lambda: Non
     The records come last, so a run folder with `triplets.jsonl` has all its videos.
     """
     sizes = {"train": config.triplets, "test": config.test, "test_open": config.test_open}
-    pairs = [draw_triplet(split, i, config.seed) for split, size in sizes.items() for i in range(size)]
+    pairs = [draw_triplet(split, i, config.seed, config.tests) for split, size in sizes.items() for i in range(size)]
     videos = [Drawn(triplet.video, scene) for triplet, scene in pairs]
     benchmarks = {}
     for name, (rows, drawn) in {

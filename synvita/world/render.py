@@ -26,6 +26,7 @@ RGB = {
     "cyan": (60, 205, 215),
 }
 RADIUS = {"small": 5.0, "large": 8.0}  # pixels, at rest
+APART = 1.5  # pixels between two things, at least
 DIRECTION = {"moving left": (-1, 0), "moving right": (1, 0), "moving up": (0, -1), "moving down": (0, 1)}
 SUBFRAMES = ((0.0, 0.5), (0.4, 0.3), (0.8, 0.2))  # (frames back in time, opacity): the blur behind a moving thing
 _Y, _X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) + 0.5
@@ -82,10 +83,10 @@ def coverage(shape: str, u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np
     return np.clip((1 - d) * radius + 0.5, 0.0, 1.0)
 
 
-def layout(scene: Content, path: Motion, rng: np.random.Generator, tries: int = 24) -> np.ndarray:
+def layout(scene: Content, path: Motion, rng: np.random.Generator, tries: int = 24, rounds: int = 12) -> np.ndarray:
     """Start positions (objects, 2) whose whole paths stay in the picture, apart, and in the stated relation.
 
-    Draws `tries` layouts at once and keeps the least bad one, so it always ends.
+    Draws `tries` layouts at once until one is right and at most `rounds` times; of the last it keeps the least bad.
     """
     things = [scene.thing] * scene.count + ([scene.second] if scene.second else [])
     radius = np.array([rest_radius(scene, t) for t in things])
@@ -93,33 +94,36 @@ def layout(scene: Content, path: Motion, rng: np.random.Generator, tries: int = 
     low = np.array([[-path.x.min(), -path.y.min()]] * scene.count + [[0, 0]] * (len(things) - scene.count))
     high = np.array([[path.x.max(), path.y.max()]] * scene.count + [[0, 0]] * (len(things) - scene.count))
     low, high = low + reach[:, None], SIDE - high - reach[:, None]
-    start = low + (high - low) * rng.random((tries, len(things), 2))
-    penalty = np.zeros(tries)
-    for i in range(len(things)):
-        for j in range(i):
-            together = i < scene.count  # both move alike, so their distance stays
-            px, py = (np.zeros(1), np.zeros(1)) if together else (path.x.ravel(), path.y.ravel())
-            dx = start[:, j, 0, None] + px - start[:, i, 0, None]
-            dy = start[:, j, 1, None] + py - start[:, i, 1, None]
-            gap = np.maximum(np.abs(dx), np.abs(dy)) - 0.9 * (reach[i] + reach[j])
-            penalty += np.maximum(0, -gap).max(1)
-            if scene.relation:
-                ahead = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[scene.relation]
-                across = np.abs(dy) if scene.relation in ("left of", "right of") else np.abs(dx)
-                penalty += 3 * np.maximum(0, 5.0 - ahead).max(1) + np.maximum(0, across - np.abs(ahead)).max(1)
+    for _ in range(rounds):
+        start = low + (high - low) * rng.random((tries, len(things), 2))
+        penalty = np.zeros(tries)
+        for i in range(len(things)):
+            for j in range(i):
+                together = i < scene.count  # both move alike, so their distance stays
+                px, py = (np.zeros(1), np.zeros(1)) if together else (path.x.ravel(), path.y.ravel())
+                dx = start[:, j, 0, None] + px - start[:, i, 0, None]
+                dy = start[:, j, 1, None] + py - start[:, i, 1, None]
+                gap = np.maximum(np.abs(dx), np.abs(dy)) - (reach[i] + reach[j] + APART)
+                penalty += np.maximum(0, -gap).max(1)
+                if scene.relation:
+                    ahead = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[scene.relation]
+                    across = np.abs(dy) if scene.relation in ("left of", "right of") else np.abs(dx)
+                    penalty += 3 * np.maximum(0, 5.0 - ahead).max(1) + np.maximum(0, across - np.abs(ahead)).max(1)
+        if penalty.min() == 0:
+            break
     return start[int(np.argmin(penalty))]
 
 
 def rest_radius(scene: Content, thing: Thing | None) -> float:
     assert thing is not None and thing.size is not None
-    crowd = {1: 1.0, 2: 0.72, 3: 0.62}[scene.count + (scene.second is not None)]
+    crowd = {1: 1.0, 2: 0.68, 3: 0.58}[scene.count + (scene.second is not None)]
     return RADIUS[thing.size] * crowd
 
 
 def draw_objects(scene: Content, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Opacity (objects, frames, side, side) and the paint order's colours (objects, 3) in [0, 1]."""
     crowded = scene.count > 1 or scene.second is not None
-    distance = float(rng.uniform(7.0, 9.0) if crowded else rng.uniform(10.0, 13.0))
+    distance = float(rng.uniform(5.0, 7.0) if crowded else rng.uniform(10.0, 13.0))
     if len(scene.events) == 2:
         distance = float(rng.uniform(7.5, 9.5))
     moving = motion(scene.events, distance)
@@ -166,7 +170,11 @@ def saturate(colours: np.ndarray, factor: float) -> np.ndarray:
 
 def render(scene: Content, look: str, rng: np.random.Generator) -> np.ndarray:
     """The scene as uint8 frames (8, 32, 32, 3), RGB. All randomness (layout, background, noise) is from `rng`."""
-    opacity, colours = draw_objects(scene, rng)
+    return paint(*draw_objects(scene, rng), look, rng)
+
+
+def paint(opacity: np.ndarray, colours: np.ndarray, look: str, rng: np.random.Generator) -> np.ndarray:
+    """What `draw_objects` laid out, over a background of the look: uint8 frames (8, 32, 32, 3)."""
     base = rng.uniform(0.08, 0.42, 3).astype(np.float32)
     grey = base.mean()
     if look == "real":

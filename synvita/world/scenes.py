@@ -7,9 +7,13 @@ out size, colour and shape, and may say "near" instead of a relation.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
+
+from synvita.core.provenance import digest
 
 SHAPES = ("square", "circle", "triangle", "cross", "ring")
 COLOURS = ("red", "green", "blue", "yellow", "pink", "white", "purple", "cyan")
@@ -17,6 +21,7 @@ SIZES = ("small", "large")
 ACTIONS = ("moving left", "moving right", "moving up", "moving down", "growing", "shrinking", "blinking")
 RELATIONS = ("left of", "right of", "above", "below")
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+FAMILIES = ("shape", "colour", "size")  # what tells a thing from another
 KINDS = ("single", "events", "relation", "count", "near")
 
 # Seen by the fine-tuned model only in negative captions: the paper's "sombrero, marshmallow, bland" (Sec. 1).
@@ -65,6 +70,18 @@ class Content:
         return any(word in HELD_OUT[family] for family, word in self.concepts())
 
 
+PARTS = ("train", "test", "train", "train", "validation", "train")  # of a scene, by its hash modulo six
+
+
+def part_of(scene: Content) -> str:
+    """The part a scene belongs to, by what it shows, whatever the seed: `train` (4 of 6), `test` or `validation`.
+
+    So no test video's scene is ever seen in fine-tuning, in a video or in a clip; `validation` is for choices that
+    must not be made on the tests (docs/world.md).
+    """
+    return PARTS[int(digest(repr(scene), 8), 16) % len(PARTS)]
+
+
 def choices(family: str, unseen: bool | None) -> list[str]:
     """Words of a family: all (None), only held-out ones (True), or only the others (False)."""
     words = {"shape": SHAPES, "colour": COLOURS, "action": ACTIONS, "size": SIZES}[family]
@@ -104,9 +121,36 @@ def complete(content: Content, rng: np.random.Generator) -> Content:
     """A scene that the content describes: what the caption leaves open is drawn at random."""
 
     def filled(thing: Thing) -> Thing:
-        return Thing(*(getattr(thing, f) or pick(rng, choices(f, None)) for f in ("shape", "colour", "size")))
+        return Thing(*(getattr(thing, f) or pick(rng, choices(f, None)) for f in FAMILIES))
 
     return replace(content, thing=filled(content.thing), second=filled(content.second) if content.second else None)
+
+
+def complete_for_training(content: Content, rng: np.random.Generator) -> Content:
+    """A completion whose scene is for training where the content has one (`can_be_trained_on`), else any."""
+    scene = complete(content, rng)
+    while part_of(scene) != "train" and can_be_trained_on(content):
+        scene = complete(content, rng)
+    return scene
+
+
+def can_be_trained_on(content: Content) -> bool:
+    """Whether some scene that the content describes is for training."""
+    return any(part_of(scene) == "train" for scene in completions(content))
+
+
+def completions(content: Content) -> Iterator[Content]:
+    """Every scene that the content describes and that leaves its relation as it is."""
+
+    def filled(thing: Thing) -> list[Thing]:
+        return [
+            Thing(*words)
+            for words in product(*([getattr(thing, f)] if getattr(thing, f) else choices(f, None) for f in FAMILIES))
+        ]
+
+    for thing in filled(content.thing):
+        for second in filled(content.second) if content.second else [None]:
+            yield replace(content, thing=thing, second=second)
 
 
 def describes(content: Content, scene: Content) -> bool:

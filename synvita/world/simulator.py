@@ -15,9 +15,9 @@ from synvita.core.provenance import seed_of
 from synvita.core.records import Clip, Misalignment
 from synvita.world.captions import parse_caption
 from synvita.world.render import render
-from synvita.world.scenes import Content, complete, describes
+from synvita.world.scenes import Content, complete_for_training, describes
 
-REVISION = "1"
+REVISION = "2"
 FAILURE = {
     Misalignment.FLIP: 0.65,
     Misalignment.HALLUCINATION: 0.6,
@@ -30,10 +30,14 @@ FAILURE = {
 
 
 def shown_scene(caption: str, settings: dict[str, Any], seed: int) -> Content:
-    """The scene that a clip shows: its caption's, or with probability `failure_rate` that of `instead`."""
+    """The scene that a clip shows: its caption's, or with probability `failure_rate` that of `instead`.
+
+    What the caption leaves open is filled in so that the scene is for training wherever that can be: a clip must not
+    show a test's scene.
+    """
     rng = np.random.default_rng([seed_of("shown", caption, settings, seed)])
     failed = rng.random() < settings["failure_rate"]
-    return complete(parse_caption(settings["instead"] if failed else caption), rng)
+    return complete_for_training(parse_caption(settings["instead"] if failed else caption), rng)
 
 
 def simulate(caption: str, settings: dict[str, Any], seed: int) -> np.ndarray:

@@ -5,10 +5,22 @@ import pytest
 
 from synvita.core.records import Clip, Misalignment
 from synvita.world.captions import caption_of, leave_out, parse_caption
-from synvita.world.dataset import WorldConfig, build, draw_triplet, for_training, question_answering, retrieval
+from synvita.world.dataset import WorldConfig, build, draw_triplet, question_answering, retrieval
 from synvita.world.negatives import KINDS_FOR, brings_unseen, negative
-from synvita.world.render import FRAMES, SIDE, render
-from synvita.world.scenes import KINDS, OPPOSITE, Content, Thing, complete, describes, draw_scene
+from synvita.world.render import FRAMES, SIDE, draw_objects, render
+from synvita.world.scenes import (
+    KINDS,
+    OPPOSITE,
+    Content,
+    Thing,
+    can_be_trained_on,
+    complete,
+    complete_for_training,
+    completions,
+    describes,
+    draw_scene,
+    part_of,
+)
 from synvita.world.simulator import FAILURE, shown_scene, simulate, world_truth
 
 TRAIN = [draw_triplet("train", i, 0) for i in range(700)]
@@ -88,13 +100,72 @@ def test_about_half_of_the_replacements_are_held_out_concepts():
     assert 0.4 <= np.mean(brought) <= 0.6
 
 
-def test_test_scenes_are_disjoint_from_training_scenes():
-    config = WorldConfig(per_template=3, questions=40)
-    tests = {scene for split in ("test", "test_open") for _, scene in (draw_triplet(split, i, 0) for i in range(300))}
+def shown_in_tests(tests: str, seed: int = 0) -> set[Content]:
+    config = WorldConfig(per_template=3, questions=40, tests=tests, seed=seed)
+    splits = ("test", "test_open")
+    shown = {scene for split in splits for _, scene in (draw_triplet(split, i, seed, tests) for i in range(300))}
     for _, drawn in (retrieval("temporal", config), retrieval("events", config), question_answering(config)):
-        tests |= {d.scene for d in drawn}
-    assert not tests & {scene for _, scene in TRAIN}
-    assert not any(for_training(scene) for scene in tests)
+        shown |= {d.scene for d in drawn}
+    return shown
+
+
+def shown_in_clips(triplet) -> set[Content]:
+    """The scenes of a triplet's simulated clips under several seeds, of those that fail and of those that do not."""
+    settings = [{"failure_rate": rate, "instead": triplet.caption} for rate in (0.0, 1.0)]
+    return {shown_scene(triplet.negative_caption, s, seed) for s in settings for seed in range(4)}
+
+
+def test_no_test_scene_is_shown_in_training_neither_by_a_video_nor_by_a_clip():
+    seen = {scene for _, scene in TRAIN}
+    for triplet, _ in TRAIN:
+        seen |= shown_in_clips(triplet)
+    assert len(seen) > 3000 and {part_of(scene) for scene in seen} == {"train"}
+    assert {part_of(scene) for scene in shown_in_tests("test")} == {"test"}
+
+
+def test_the_validation_world_shares_no_scene_with_training_nor_with_the_tests_of_any_seed():
+    validation = shown_in_tests("validation", seed=1)
+    assert {part_of(scene) for scene in validation} == {"validation"}
+    assert not validation & (shown_in_tests("test") | shown_in_tests("test", seed=1) | {scene for _, scene in TRAIN})
+    with pytest.raises(ValueError, match="--world.tests: 'open' is neither 'test' nor 'validation'"):
+        WorldConfig(tests="open")
+
+
+def test_two_thirds_of_the_scenes_are_for_training_and_a_sixth_each_for_tests_and_validation():
+    rng = np.random.default_rng(0)
+    parts = [part_of(draw_scene(rng, KINDS[i % len(KINDS)])) for i in range(3000)]
+    for part, share in {"train": 4 / 6, "test": 1 / 6, "validation": 1 / 6}.items():
+        assert abs(parts.count(part) / len(parts) - share) < 0.025
+
+
+def test_completions_are_all_scenes_that_a_caption_describes():
+    said = parse_caption("a red object near a small ring moving up")
+    found = list(completions(said))
+    assert len(found) == len(set(found)) == 5 * 2 * 8
+    assert all(describes(said, scene) and caption_of(scene) for scene in found)
+
+
+def test_a_caption_without_a_scene_for_training_is_completed_all_the_same():
+    rng = np.random.default_rng(3)
+    wholes = [scene for i in range(300) if part_of(scene := draw_scene(rng, KINDS[i % len(KINDS)])) != "train"]
+    assert all(not can_be_trained_on(scene) and complete_for_training(scene, rng) == scene for scene in wholes)
+    open_ones = [c for c in contents() if can_be_trained_on(c)]
+    assert len(open_ones) > 300 and all(part_of(complete_for_training(c, rng)) == "train" for c in open_ones)
+
+
+@pytest.mark.parametrize("kind", ["count", "relation", "near"])
+def test_things_do_not_touch(kind):
+    """What grows together looks like one thing, to a person and to a rule-based checker (at most 2 % of scenes)."""
+    rng = np.random.default_rng(0)
+    touching = 0
+    for _ in range(200):
+        opacity, _ = draw_objects(draw_scene(rng, kind), rng)
+        seen = opacity > 0.15
+        wider = seen.copy()
+        for axis in (2, 3):
+            wider |= np.roll(seen, 1, axis) | np.roll(seen, -1, axis)
+        touching += any((wider[i] & seen[j]).any() for i in range(len(seen)) for j in range(i))
+    assert touching <= 4
 
 
 def test_the_same_seed_gives_the_same_triplets_and_pixels_and_another_seed_others():

@@ -51,13 +51,14 @@ def test_a_negative_shares_the_asked_cues_where_some_scene_does(alike):
     rng = np.random.default_rng(5)
     scenes = [draw_scene(rng, "single") for _ in range(200)]
     cues = {"shape": lambda s: s.thing.shape, "colour": lambda s: s.thing.colour, "events": lambda s: s.events}
-    shared = 0
+    alike_where_it_can_be = []
     for i, scene in enumerate(scenes):
         said = parse_caption(other_caption(rng, scenes, i, alike))
-        fits = [s for s in scenes if differences(s, scene) >= 2 and all(cues[c](s) == cues[c](scene) for c in alike)]
-        assert all(cues[c](said) in (None, cues[c](scene)) for c in alike) or not fits
-        shared += bool(fits)
-    assert shared > 20 or len(alike) == 3  # three cues and two differences never fit single things
+        if any(differences(s, scene) >= 2 and all(cues[c](s) == cues[c](scene) for c in alike) for s in scenes):
+            alike_where_it_can_be.append(all(cues[c](said) in (None, cues[c](scene)) for c in alike))
+    if len(alike) < 3:  # single things that agree in three cues differ in the size alone
+        assert len(alike_where_it_can_be) > 100
+        assert np.mean(alike_where_it_can_be) > 0.9  # with details left out it may be true of the scene: then another
 
 
 def edits(sample):
@@ -104,8 +105,9 @@ def test_the_colours_of_a_patch_are_those_of_the_things_whose_centre_lies_in_it(
             ("red", frame[..., 0] - frame[..., 2] > 110),
             ("blue", frame[..., 2] - frame[..., 0] > 110),
         ):
-            y, x = (int(np.mean(at) * 3 / SIDE) for at in np.nonzero(mask))
-            assert here[0, y, x, COLOURS.index(colour)] == 1 == here[0, ..., COLOURS.index(colour)].sum()
+            y, x = (np.mean(at) for at in np.nonzero(mask))
+            cells = {(int((y + dy) * 3 / SIDE), int((x + dx) * 3 / SIDE)) for dy in (-1, 1) for dx in (-1, 1)}
+            assert sum(here[0, row, column, COLOURS.index(colour)] for row, column in cells) == 1
         assert here[0].sum() == 2
 
 

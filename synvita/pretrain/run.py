@@ -35,11 +35,13 @@ class Phase:
     cosine: int
 
 
-def phases(shapes: int, relations: int, steps: int, rate: float, relation_pairs: float) -> list[Phase]:
+def phases(
+    shapes: int, relations: int, steps: int, rate: float, relation_pairs: float, alone_rate: float, alone_cosine: int
+) -> list[Phase]:
     """Pairs that differ in the shape alone, then in the relation alone, then everything."""
     return [
-        Phase(shapes, SHAPES_ALONE, 2e-3, 400),
-        Phase(relations, RELATIONS_ALONE, 2e-3, 400),
+        Phase(shapes, SHAPES_ALONE, alone_rate, alone_cosine),
+        Phase(relations, RELATIONS_ALONE, alone_rate, alone_cosine),
         Phase(steps, Mix(relations=relation_pairs), rate, steps),
     ]
 
@@ -105,13 +107,15 @@ def main() -> None:
         "--relation-pairs", type=float, default=0.0, help="share of relation scenes asked in such pairs"
     )
     parser.add_argument("--rate", type=float, default=1.2e-3, help="peak learning rate with everything")
+    parser.add_argument("--alone-rate", type=float, default=2e-3, help="peak learning rate of the pairs alone")
+    parser.add_argument("--alone-cosine", type=int, default=400, help="steps in which that rate would fall to its end")
     parser.add_argument("--batch", type=int, default=64, help="clips per step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=100, help="steps between resume points")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw clips ahead; 0: none")
     a = parser.parse_args()
-    plan = phases(a.shapes, a.relations, a.steps, a.rate, a.relation_pairs)
+    plan = phases(a.shapes, a.relations, a.steps, a.rate, a.relation_pairs, a.alone_rate, a.alone_cosine)
     train(a.tower, a.out, plan, a.batch, a.seed, a.save_every, a.device, a.workers)
 
 

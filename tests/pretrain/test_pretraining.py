@@ -112,7 +112,9 @@ def test_the_colours_of_a_patch_are_those_of_the_things_whose_centre_lies_in_it(
 
 
 def test_the_rate_warms_up_falls_and_starts_again_with_each_phase():
-    plan = phases(shapes=300, relations=0, steps=1000, rate=1.2e-3, relation_pairs=0.0)
+    plan = phases(
+        shapes=300, relations=0, steps=1000, rate=1.2e-3, relation_pairs=0.0, alone_rate=2e-3, alone_cosine=400
+    )
     rates = [rate_of(plan, step) for step in range(1300)]
     assert rates[0] == pytest.approx(2e-5) and rates[299] < 0.2 * 2e-3  # three quarters of a cosine over 400
     assert rates[299] == pytest.approx(2e-3 * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * 299 / 400))))

@@ -1,9 +1,9 @@
-"""What the language model is taught on a batch of clips: which captions fit, and what the clip shows."""
+"""Chat models (Video-LLaVA, LLaVA) are taught which captions fit and what a clip shows, all of a clip in one pack."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional
 from synvita.core.packing import Pack, Segment, pack
 from synvita.core.pixels import Preprocess
 from synvita.core.question import Questioner
-from synvita.pretrain.models import TOKENS
+from synvita.pretrain import models
 from synvita.pretrain.scenes import Sample, as_stored
 from synvita.videollm.packed import hidden_states
 from synvita.world.render import FRAMES
@@ -52,22 +52,6 @@ class Batch:
     decision: Tensor
 
 
-def questions_for(model: Any, tokenizer: Any, medium: str = "video") -> Questions:
-    placeholder = tokenizer.convert_tokens_to_ids(f"<{medium}>")
-    frames = FRAMES if medium == "video" else 1
-    size = model.config.vision_config.image_size
-    return Questions(Questioner(tokenizer, medium), placeholder, frames, frames * TOKENS, size)
-
-
-def features(model: Any, pixels: Tensor, frames: int) -> Tensor:
-    """(B * frames, 3, H, W) -> (B, V, width) projected visual tokens."""
-    inner = model.model
-    tower = inner.video_tower if hasattr(inner, "video_tower") else inner.vision_tower
-    with torch.no_grad():
-        seen = tower(pixels, output_hidden_states=True).hidden_states[model.config.vision_feature_layer]
-    return inner.multi_modal_projector(seen).unflatten(0, (-1, frames)).flatten(1, 2)
-
-
 def segments(ask: Questions, sample: Sample) -> tuple[list[Segment], list[int]]:
     """Root (visual) -> question -> its four captions; root -> captioning. Second: label per matching segment, length
     of the description."""
@@ -84,6 +68,11 @@ def segments(ask: Questions, sample: Sample) -> tuple[list[Segment], list[int]]:
     whole = asker.tokens(describe + " " + sample.said + "</s>")
     rows.append(Segment(whole[prompt.index(ask.placeholder) + 1 : -1], 0))
     return rows, [*labels, len(whole) - len(prompt)]
+
+
+def one_each(samples: list[Sample], rng: np.random.Generator) -> np.ndarray:
+    """A frame of each clip, drawn at random."""
+    return np.stack([sample.frames[int(rng.integers(len(sample.frames)))] for sample in samples])
 
 
 def prepare(ask: Questions, samples: list[Sample], rng: np.random.Generator) -> Batch:
@@ -112,21 +101,47 @@ def prepare(ask: Questions, samples: list[Sample], rng: np.random.Generator) -> 
                 answer += [False] * said
                 decision += [False] * said
             rows += [b] * (len(columns) - len(rows))
-    if ask.frames > 1:
-        frames = np.concatenate([sample.frames for sample in samples])
-    else:
-        frames = np.stack([sample.frames[int(rng.integers(len(sample.frames)))] for sample in samples])
+    frames = np.concatenate([sample.frames for sample in samples]) if ask.frames > 1 else one_each(samples, rng)
     pixels = Preprocess(size=ask.size)(as_stored(frames))
     return Batch(pixels, packed, *(torch.tensor(v) for v in (rows, columns, targets, answer, decision)))
 
 
-def losses(model: Any, ask: Questions, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """(answer loss, captioning loss, share of Yes/No answered rightly)."""
-    device = model.lm_head.weight.device
-    visual = features(model, batch.pixels.to(device), ask.frames)
-    hidden = hidden_states(model.model.language_model, batch.pack, ask.placeholder, visual.flatten(0, 1))
-    target, answer, decision = (value.to(device) for value in (batch.targets, batch.answer, batch.decision))
-    logits = model.lm_head(hidden[batch.rows.to(device), batch.columns.to(device)]).float()
-    each = functional.cross_entropy(logits, target, reduction="none")
-    right = (logits[decision].argmax(-1) == target[decision]).float().mean()
-    return each[answer].mean(), each[~answer].mean(), right
+class Chat:
+    """A tiny chat model that learns; its tower is frozen, as LLaVA's is (without a tower's file, in tests, random)."""
+
+    def __init__(self, name: str, tower: Path | None) -> None:
+        medium = "video" if name == "video_llava" else "image"
+        self.model, self.tokenizer = models.tiny_video_llava() if medium == "video" else models.tiny_llava()
+        self.model.set_attn_implementation("eager")  # 1.4x faster here than SDPA, whose masked CPU backward is slow
+        inner = self.model.model
+        for part in (inner.video_tower, inner.image_tower) if medium == "video" else (inner.vision_tower,):
+            models.give_tower(part, tower)
+        placeholder = self.tokenizer.convert_tokens_to_ids(f"<{medium}>")
+        frames = FRAMES if medium == "video" else 1
+        questioner = Questioner(self.tokenizer, medium)
+        self.ask = Questions(questioner, placeholder, frames, frames * models.TOKENS, models.SIDE)
+
+    def prepare(self, samples: list[Sample], rng: np.random.Generator) -> Batch:
+        return prepare(self.ask, samples, rng)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """(B * frames, 3, H, W) -> (B, V, width) projected visual tokens."""
+        inner = self.model.model
+        tower = inner.video_tower if hasattr(inner, "video_tower") else inner.vision_tower
+        with torch.no_grad():
+            seen = tower(pixels, output_hidden_states=True).hidden_states[self.model.config.vision_feature_layer]
+        return inner.multi_modal_projector(seen).unflatten(0, (-1, self.ask.frames)).flatten(1, 2)
+
+    def losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """(answer loss, captioning loss, share of Yes/No answered rightly)."""
+        device = self.model.lm_head.weight.device
+        visual = self.features(batch.pixels.to(device)).flatten(0, 1)
+        hidden = hidden_states(self.model.model.language_model, batch.pack, self.ask.placeholder, visual)
+        target, answer, decision = (value.to(device) for value in (batch.targets, batch.answer, batch.decision))
+        logits = self.model.lm_head(hidden[batch.rows.to(device), batch.columns.to(device)]).float()
+        each = functional.cross_entropy(logits, target, reduction="none")
+        right = (logits[decision].argmax(-1) == target[decision]).float().mean()
+        return each[answer].mean(), each[~answer].mean(), right
+
+    def save(self, folder: Path) -> None:
+        models.save(self.model, self.tokenizer, folder)

@@ -13,6 +13,7 @@ from synvita.world.render import FRAMES
 from synvita.world.tokenizer import make_tokenizer
 
 WIDTH, PATCH, TOKENS = 128, 10, 3 * 3 + 1  # tokens per frame: 9 patches and CLS
+SIDE = 3 * PATCH  # pixels that a tower sees
 FIGURE_QUESTION = 'Does this figure show "{caption}"?'  # VQAScore's question (Sec. 4)
 
 
@@ -34,7 +35,7 @@ def llama(vocabulary: int, width: int, layers: int) -> Any:
 
 
 def tower() -> Any:
-    """One config for both models: 3 layers, 3 x 3 patches of 10 pixels and CLS."""
+    """One config for all models with CLIP: 3 layers, 3 x 3 patches of 10 pixels and CLS."""
     from transformers import CLIPVisionConfig
 
     return CLIPVisionConfig(
@@ -43,9 +44,38 @@ def tower() -> Any:
         projection_dim=WIDTH,
         num_hidden_layers=3,
         num_attention_heads=4,
-        image_size=3 * PATCH,
+        image_size=SIDE,
         patch_size=PATCH,
     )
+
+
+def eva() -> Any:
+    """InstructBLIP's tower at the same size; the layer norms' eps are those that its scorer sets."""
+    from transformers import InstructBlipVisionConfig
+
+    return InstructBlipVisionConfig(
+        hidden_size=WIDTH,
+        intermediate_size=4 * WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        image_size=SIDE,
+        patch_size=PATCH,
+        layer_norm_eps=1e-6,
+    )
+
+
+def tower_model(kind: str) -> Any:
+    """A vision tower, `clip` or `eva`, not trained yet."""
+    from transformers import CLIPVisionModel, InstructBlipVisionModel
+
+    return CLIPVisionModel(tower()) if kind == "clip" else InstructBlipVisionModel(eva())
+
+
+def give_tower(part: Any, tower: Path | None) -> None:
+    """The weights that `synvita.pretrain.tower` left in a file (None: as they are), frozen."""
+    if tower is not None:
+        part.load_state_dict(torch.load(tower, weights_only=True))
+    part.requires_grad_(False)
 
 
 def tiny_video_llava() -> tuple[Any, Any]:

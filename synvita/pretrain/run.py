@@ -1,6 +1,6 @@
 """Second stage: the language model learns to match and to describe what the frozen tower sees.
 
-    python -m synvita.pretrain.run --tower TOWER/tower.pt --out FOLDER [--device cuda --workers 8]
+    python -m synvita.pretrain.run video_llava --tower TOWER/tower.pt --out FOLDER [--device cuda --workers 8]
 
 Loss = cross-entropy of the answer (Yes/No + end) + cross-entropy of the caption; without captioning, matching stays at
 chance for minutes. First come pairs of one kind alone, at a rate of their own: a cue for which others can stand in is
@@ -15,15 +15,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from synvita.pretrain import models
-from synvita.pretrain.matching import Batch, Questions, losses, prepare, questions_for
-from synvita.pretrain.scenes import RELATIONS_ALONE, SHAPES_ALONE, Mix, draw_batch
+from synvita.pretrain.matching import Chat
+from synvita.pretrain.scenes import RELATIONS_ALONE, SHAPES_ALONE, Mix, Sample, draw_batch
 from synvita.pretrain.states import Run, ahead, cosine, half_on_gpu
+from synvita.pretrain.t5_matching import TinyClipFlanT5, TinyInstructBlip
+from synvita.world.scenes import KINDS
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ MIXES = {
     "shapes": SHAPES_ALONE,
     "relations": RELATIONS_ALONE,
     "single": Mix(("single",)),
+    "wide": Mix(shape_kinds=KINDS),
 }
 PLAN = "shapes:300@2e-3/400,all:1700@1.2e-3"
 
@@ -75,47 +78,70 @@ def rate_of(plan: list[Phase], step: int) -> float:
     return cosine(phase.peak, phase.cosine)(inside)
 
 
-def tiny_model(tower: Path | None = None) -> tuple[Any, Any]:
-    """(model, tokenizer), with the tower of the first stage, frozen as LLaVA's is; without one (tests) it is random."""
-    model, tokenizer = models.tiny_video_llava()
-    model.set_attn_implementation("eager")  # 1.4x faster here than SDPA, whose masked CPU backward is slow
-    for part in (model.model.video_tower, model.model.image_tower):
-        if tower is not None:
-            part.load_state_dict(torch.load(tower, weights_only=True))
-        part.requires_grad_(False)
-    return model, tokenizer
+class Pupil(Protocol):
+    """A tiny model that learns: what of a batch needs no model, its losses, its folder."""
+
+    model: Any
+
+    def prepare(self, samples: list[Sample], rng: np.random.Generator) -> Any: ...
+
+    def losses(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """(answer loss, captioning loss, share of yes/no answered rightly)."""
+
+    def save(self, folder: Path) -> None: ...
 
 
-def drawn(ask: Questions, plan: list[Phase], size: int, seed: int, step: int) -> Batch:
+PUPILS: dict[str, Callable[[str, Path | None], Pupil]] = {
+    "video_llava": Chat,
+    "llava": Chat,
+    "clip_flant5": TinyClipFlanT5,
+    "instructblip": TinyInstructBlip,
+}
+
+
+def drawn(pupil: Pupil, plan: list[Phase], size: int, seed: int, step: int) -> Any:
     mix = at(plan, step)[0].mix
-    return prepare(ask, draw_batch(seed, step, size, mix), np.random.default_rng([seed, step, 1]))
+    return pupil.prepare(draw_batch(seed, step, size, mix), np.random.default_rng([seed, step, 1]))
 
 
 def train(
-    tower: Path | None, out: Path, plan: list[Phase], size: int, seed: int, save_every: int, device: str, workers: int
+    name: str,
+    tower: Path | None,
+    out: Path,
+    plan: list[Phase],
+    size: int = 64,
+    seed: int = 0,
+    save_every: int = 100,
+    device: str = "cpu",
+    workers: int = 0,
+    start: Path | None = None,
 ) -> None:
     torch.manual_seed(seed)
-    model, tokenizer = tiny_model(tower)
-    ask = questions_for(model, tokenizer)
-    model.to(device).train()
+    pupil = PUPILS[name](name, tower)
+    if start is not None:
+        pupil.model.load_state_dict(torch.load(start, weights_only=True, map_location="cpu")["model"])
+    pupil.model.to(device).train()
     steps = sum(phase.steps for phase in plan)
-    run = Run(out, model, steps, partial(rate_of, plan), save_every)
-    draw: Callable[[int], Batch] = partial(drawn, ask, plan, size, seed)
+    run = Run(out, pupil.model, steps, partial(rate_of, plan), save_every)
+    draw = partial(drawn, pupil, plan, size, seed)
     for step, batch in zip(run.steps(), ahead(draw, range(run.step, steps), workers), strict=True):
         with half_on_gpu(device):
-            answer, said, right = losses(model, ask, batch)
+            answer, said, right = pupil.losses(batch)
         run.update(answer + said)
         if (step + 1) % 20 == 0:
             line = {"step": step + 1, "answer": answer.item(), "captioning": said.item(), "right": right.item()}
             run.log(line | {"rate": run.rate(step)})
-    models.save(model.cpu(), tokenizer, out / "checkpoint")
+    pupil.model.cpu()
+    pupil.save(out / "checkpoint")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=list(PUPILS))
     parser.add_argument("--tower", type=Path, required=True, help="tower.pt of synvita.pretrain.tower")
     parser.add_argument("--out", type=Path, required=True, help="folder for state, log and the checkpoint")
     parser.add_argument("--plan", default=PLAN, help=f"phases: MIX:STEPS@PEAK[/COSINE],... (default {PLAN})")
+    parser.add_argument("--start", type=Path, help="state.pt of another run, whose weights it begins with")
     parser.add_argument("--batch", type=int, default=64, help="clips per step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=100, help="steps between resume points")
@@ -126,7 +152,7 @@ def main() -> None:
         plan = parse_plan(a.plan)
     except ValueError as error:
         parser.error(str(error))
-    train(a.tower, a.out, plan, a.batch, a.seed, a.save_every, a.device, a.workers)
+    train(a.name, a.tower, a.out, plan, a.batch, a.seed, a.save_every, a.device, a.workers, a.start)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from synvita.world.scenes import KINDS, OPPOSITE, SHAPES, Content, describes, dr
 class Mix:
     """What a phase of pre-training draws.
 
-    kinds: of scenes. shapes: share of clips of one thing whose negatives differ from the positives in the shape alone.
+    kinds: of scenes. shapes: share of clips whose negatives differ from the positives in the shape alone.
+    shape_kinds: of the scenes of those.
     relations: share of the clips with a relation whose negatives say the opposite one and nothing else.
     alike: what the two easy negatives of the others share with the scene where the batch allows, first things first,
         so that no single cue settles every question.
@@ -29,6 +30,7 @@ class Mix:
 
     kinds: tuple[str, ...] = KINDS
     shapes: float = 0.15
+    shape_kinds: tuple[str, ...] = ("single",)
     relations: float = 0.0
     alike: tuple[tuple[str, ...], ...] = (("shape", "colour", "events"), ("shape", "events"))
 
@@ -62,7 +64,7 @@ def draw_batch(seed: int, step: int, size: int, mix: Mix = Mix()) -> list[Sample
     """`size` clips with two positives and two negatives each; a function of the arguments alone."""
     rng = np.random.default_rng([seed, step])
     shapes = [bool(rng.random() < mix.shapes) for _ in range(size)]
-    scenes = [draw_scene(rng, "single" if shape else pick(rng, list(mix.kinds))) for shape in shapes]
+    scenes = [draw_scene(rng, pick(rng, list(mix.shape_kinds if shape else mix.kinds))) for shape in shapes]
     batch = []
     for i, scene in enumerate(scenes):
         if shapes[i]:

@@ -1,10 +1,11 @@
 """First stage: the vision tower learns to name what single frames show.
 
-    python -m synvita.pretrain.tower --out FOLDER [--device cuda --workers 8]
+    python -m synvita.pretrain.tower --out FOLDER [--kind eva] [--device cuda --workers 8]
 
 Real video LLMs start from a tower that was trained on images (CLIP); so do the tiny ones. Without this stage the tiny
-models tell colours and motions apart but hardly a square from a ring. Both tiny models start from the same tower, as
-Video-LLaVA and LLaVA-1.5 share theirs. Resumable: kill it at any moment and give the same command again.
+models tell colours and motions apart but hardly a square from a ring. The tiny Video-LLaVA, LLaVA and CLIP-FlanT5 start
+from the same tower, as the large ones share CLIP; the tiny InstructBLIP has one of its own (EVA), as the large one.
+Resumable: kill it at any moment and give the same command again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synvita.core.pixels import Preprocess
-from synvita.pretrain.models import WIDTH, tower
+from synvita.pretrain import models
+from synvita.pretrain.models import WIDTH
 from synvita.pretrain.scenes import as_stored
 from synvita.pretrain.states import Run, ahead, cosine, half_on_gpu
 from synvita.world.render import FRAMES, SIDE, draw_objects, paint
@@ -40,11 +42,9 @@ class Tagger(nn.Module):
     That is what a language model reads.
     """
 
-    def __init__(self) -> None:
-        from transformers import CLIPVisionModel
-
+    def __init__(self, kind: str = "clip") -> None:
         super().__init__()
-        self.tower = CLIPVisionModel(tower())
+        self.tower = models.tower_model(kind)
         self.whole = nn.Linear(WIDTH, TAGS + MOST)
         self.patch = nn.Linear(WIDTH, TAGS)
         self.here = nn.Linear(WIDTH, len(COLOURS))
@@ -111,7 +111,7 @@ def draw(clips: int, crowded_from: int, seed: int, step: int) -> tuple[Tensor, T
             tags.append(tags_of(scene))
             number.append(scene.count + (scene.second is not None) - 1)
             here.append(colours_here(scene, opacity))
-    pixels = Preprocess(size=tower().image_size)(as_stored(np.concatenate(frames)))
+    pixels = Preprocess(size=models.SIDE)(as_stored(np.concatenate(frames)))
     tagged, counted, lies = np.repeat(np.stack(tags), FRAMES, 0), np.repeat(number, FRAMES), np.concatenate(here)
     return pixels, torch.from_numpy(tagged), torch.from_numpy(counted), torch.from_numpy(lies)
 
@@ -130,10 +130,18 @@ def loss_of(model: Tagger, pixels: Tensor, tags: Tensor, number: Tensor, here: T
 
 
 def train(
-    out: Path, steps: int, clips: int, rate: float, seed: int, save_every: int, device: str = "cpu", workers: int = 0
+    out: Path,
+    steps: int,
+    clips: int,
+    rate: float,
+    seed: int,
+    save_every: int,
+    device: str = "cpu",
+    workers: int = 0,
+    kind: str = "clip",
 ) -> None:
     torch.manual_seed(seed)
-    model: Any = Tagger().to(device)
+    model: Any = Tagger(kind).to(device)
     run = Run(out, model, steps, cosine(rate, steps), save_every)
     model.train()
     shares: list[Tensor] = []
@@ -152,6 +160,7 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for state, log and tower.pt")
+    parser.add_argument("--kind", choices=["clip", "eva"], default="clip", help="whose vision tower")
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--clips", type=int, default=12, help="clips of 8 frames per step")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
@@ -160,7 +169,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw clips ahead; 0: none")
     a = parser.parse_args()
-    train(a.out, a.steps, a.clips, a.rate, a.seed, a.save_every, a.device, a.workers)
+    train(a.out, a.steps, a.clips, a.rate, a.seed, a.save_every, a.device, a.workers, a.kind)
 
 
 if __name__ == "__main__":

@@ -24,27 +24,44 @@ def words() -> list[str]:
     return sorted({word for entry in text for word in entry.replace(":", "").split()})
 
 
-def make_tokenizer(question: str) -> Any:
-    """A transformers fast tokenizer: whole words of the miniature, bytes for the rest; lossless for any text."""
+def core_tokenizer(special: tuple[str, ...], single: str, more: tuple[str, ...] = ()) -> Any:
+    """A `tokenizers` tokenizer: whole words of the miniature, bytes for the rest; lossless for any text.
+
+    Args:
+        special: special tokens, by id. single: how a text is framed by them, e.g. "<s> $A". more: pieces beside the
+            miniature's words that are one token, as the byte-level alphabet writes them.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     whole = [form for word in words() for form in (word, "Ġ" + word) if len(form) > 1]
-    punctuation = ['Ġ"', '"?']
-    vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*SPECIAL, *alphabet, *whole, *punctuation]))}
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*special, *alphabet, *whole, *more]))}
     core = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    bos = vocabulary["<s>"]
+    used = [(token, vocabulary[token]) for token in special if token in single.split()]
     core.post_processor = processors.Sequence(
         [
             processors.ByteLevel(trim_offsets=False),
-            processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", bos)]),
+            processors.TemplateProcessing(single=single, special_tokens=used),
         ]
     )
+    return core
+
+
+def pieces_of(text: str) -> tuple[str, ...]:
+    """What the byte-level alphabet cuts a text into before any vocabulary."""
+    from tokenizers import pre_tokenizers
+
+    return tuple(piece for piece, _ in pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(text))
+
+
+def make_tokenizer(question: str) -> Any:
+    """A transformers fast tokenizer for a chat model of the miniature."""
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
-        tokenizer_object=core,
+        tokenizer_object=core_tokenizer(SPECIAL, "<s> $A", ('Ġ"', '"?')),
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synvita.arms.doing import run_arms
 from synvita.arms.left import Do, Model, all_arms, asking
@@ -23,6 +23,9 @@ from synvita.how import HERE, TWO_WORKERS, How, in_memory_at_once
 from synvita.inventory import arms_read, models_there
 from synvita.recipes import RunConfig
 from synvita.train.arm_folder import is_trained
+
+if TYPE_CHECKING:
+    from synvita.weigh.stage import ScoreClips
 
 
 def check_backends(config: RunConfig, command: str) -> None:
@@ -116,13 +119,18 @@ def make_weights(run: Path, config: RunConfig, how: How = HERE, scorers: Sequenc
     knob, names = ("--weigh.scorers", config.weigh.every) if scorers is None else ("--scorers", scorers)
     parts = [scorer_part(name, config.scorers, knob) for name in names]
     every = [ScoreClips(part, config.weigh.decode_timeout) for part in parts]
-    for stage in every:
-        check_stamp(run, stage)
-    done = [outcome for group in in_memory_at_once(every, how) for outcome in how.run_all(group, run)]
+    done = score(run, every, how)
     if how.shard is not None:
         return counts(Outcome(*(sum(column) for column in zip(*map(astuple, done), strict=True))), "clips scored")
     with only_one(run, "weigh"):
         return weigh(run, config.weigh, None if scorers is None else [tuple(scorers)])
+
+
+def score(run: Path, every: Sequence[ScoreClips], how: How) -> list[Outcome]:
+    """Several scorers, side by side where memory has room for them. ValueError: as `check_stamp`, before any begins."""
+    for stage in every:
+        check_stamp(run, stage)
+    return [outcome for group in in_memory_at_once(every, how) for outcome in how.run_all(group, run)]
 
 
 def counts(done: Outcome, what: str) -> dict[str, int]:

@@ -153,13 +153,15 @@ def parser() -> argparse.ArgumentParser:
 
     over_seeds = commands.add_parser(
         "study",
-        help="the miniature's experiment over seeds: arms, criteria, objective, scorers, margin, ...",
-        description="Train and ask the arms of a study for several seeds; goes on where it was.",
+        help="the miniature's experiment over seeds: arms, criteria, objective, scorers, table_6, margin, ...",
+        description="Train and ask the arms of a study for several seeds, or measure scorers; goes on where it was.",
         epilog=SETTINGS + EXIT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    over_seeds.add_argument("name", help="arms, criteria, objective, scorers, margin, lambda, misalignment; or report")
+    over_seeds.add_argument(
+        "name", help="arms, criteria, objective, scorers, margin, lambda, misalignment, table_6; or report"
+    )
     over_seeds.add_argument("--run", type=Path, required=True, metavar="DIR", help="the folder of all studies")
     over_seeds.add_argument("--seeds", type=positive, default=5, help="seeds 0, 1, ... (default 5)")
     over_seeds.add_argument("--workers", type=positive, default=2, help="arms at a time, one thread each (default 2)")

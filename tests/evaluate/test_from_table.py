@@ -45,10 +45,11 @@ def finished(small_run, tmp_path):
 def test_a_scorer_is_an_arm_by_three_commands(finished, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = ["--run", str(finished)]
-    assert main(["tasks", *run, "--out", "tables/pairs.csv", "--tasks", "open,qa"]) == 0
-    assert "tasks: 96 pairs in tables/pairs.csv (open 56, qa 40)" in capsys.readouterr().out
+    table = "tables/here/pairs.csv"  # in another depth than the ranking: whose folder are its files relative to?
+    assert main(["tasks", *run, "--out", table, "--tasks", "open,qa"]) == 0
+    assert f"tasks: 96 pairs in {table} (open 56, qa 40)" in capsys.readouterr().out
     scorer = ["--scorer", "llava", "--model", "mini-llava", "--scorers.llava.rule", "both_ends"]
-    assert main(["rank", "tables/pairs.csv", *scorer, "--out", "ranked"]) == 0
+    assert main(["rank", table, *scorer, "--out", "ranked"]) == 0
     capsys.readouterr()
     assert main(["evaluate", *run, "--scores", "ranked/ranked.csv", "--as", "llava"]) == 0
     shown = capsys.readouterr()

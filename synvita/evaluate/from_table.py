@@ -8,10 +8,11 @@ A pair is a video and a caption. One that the table lacks stays without a score 
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,12 @@ class ScoreTable:
         """
         found: dict[Pair, dict[str, Any]] = {}
         first: dict[Pair, str] = {}
+        absolute = resolver(self.files)
         for row in self.rows:
             try:
                 if row.problem:
                     raise ValueError(row.problem)
-                pair = ((self.files / cell(row.fields, "file")).resolve().as_posix(), cell(row.fields, "caption"))
+                pair = (absolute(cell(row.fields, "file")), cell(row.fields, "caption"))
                 score = score_of(row, self.column)
                 if found.setdefault(pair, score) != score:
                     raise ValueError(f"{self.column}: another one than in {first[pair]}, of the same file and caption")
@@ -77,6 +79,11 @@ class ScoreTable:
             except ValueError as error:
                 raise ValueError(f"{KNOB}: {row.where}: {error}") from None
         return found
+
+
+def resolver(folder: Path) -> Callable[[str], str]:
+    """File, relative to a folder or absolute -> the one way to write it; each is looked up on the disk once."""
+    return functools.cache(lambda file: (folder / file).resolve().as_posix())
 
 
 def score_of(row: Row, column: str) -> dict[str, Any]:
@@ -140,8 +147,9 @@ def read_arm(run: Path, home: str, seed: int, table: ScoreTable) -> Taken:
     lacks = {"log_odds": None, "reason": f"{table.path.name} has no such pair"}
     files: dict[str, Rows] = {}
     used: set[Pair] = set()
+    absolute = resolver(run)
     for task, rows in tasks(run).items():
-        keys = [((run / row["video"]).resolve().as_posix(), row["caption"]) for row in rows]
+        keys = [(absolute(row["video"]), row["caption"]) for row in rows]
         if not scores.keys().isdisjoint(keys):
             files[task] = [row | scores.get(key, lacks) for row, key in zip(rows, keys, strict=True)]
             used |= scores.keys() & set(keys)

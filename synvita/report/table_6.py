@@ -49,14 +49,18 @@ def minus_table(seeds: Seeds) -> list[str]:
     lines = [row(["the mean of all, minus", *map(title, tests)]), row(["---"] * (len(tests) + 1))]
     for name in names:
         entries = {test: [found[test][name] for found in differences if test in found] for test in tests}
-        lines.append(row([name, *(minus_cell([one for one in entries[t] if one["auc"] is not None]) for t in tests)]))
+        lines.append(row([name, *(minus_cell(entries[test]) for test in tests)]))
     return [*lines, ""]
 
 
 def minus_cell(entries: list[dict[str, Any]]) -> str:
+    known = [entry for entry in entries if entry["auc"] is not None]
+    if not known:
+        return ""
     if len(entries) == 1:
-        return f"{100 * entries[0]['auc']:+.1f}{interval(entries[0], '+.1f')}"
-    return difference([100 * entry["auc"] for entry in entries]) if entries else ""
+        return f"{100 * known[0]['auc']:+.1f}{interval(known[0], '+.1f')}"
+    some = f" ({len(known)} of {len(entries)} seeds)" if len(known) < len(entries) else ""
+    return difference([100 * entry["auc"] for entry in known]) + some
 
 
 def pairs_line(seeds: Seeds, test: str) -> str:

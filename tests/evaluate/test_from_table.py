@@ -80,6 +80,11 @@ def test_a_scorer_is_an_arm_by_three_commands(finished, tmp_path, capsys, monkey
     capsys.readouterr()
     assert main(["status", *run]) == 0
     assert f"{HOME}: llava " in (told := capsys.readouterr().out) and "read from " in told
+    (finished / "models/twin").mkdir()  # another base model: the arm stands beside the first one's only
+    shutil.copy(finished / HOME / "stamp.json", finished / "models/twin")
+    assert main(["evaluate", *run, "--tasks", "open", "--arms", "llava"]) == 0
+    there = json.loads((finished / "results.json").read_text())
+    assert list(there["arms"]) == ["llava"] and "models" not in there
 
 
 def test_pairs_that_the_table_lacks_are_named_and_counted_and_no_figure_has_them(finished, tmp_path, capsys):

@@ -87,6 +87,7 @@ def test_scorers_are_asked_once_alone_and_together_on_both_test_sets(tmp_path, s
     files = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and not p.name.startswith(".")}
     assert study(tmp_path / "st", "--seeds", "1") == 0
     assert not scorers.asked  # goes on where it was: nothing is left
+    assert json.loads((tmp_path / "st/results.json").read_text())["seconds"] == results["seconds"]
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and not p.name.startswith(".")} == files
     assert study(tmp_path / "st", "--seeds", "2") == 0
     assert sum(number for _, number in scorers.asked) == 3 * 2 * 28
@@ -146,4 +147,8 @@ def test_one_seed_is_shown_with_its_intervals_and_several_with_their_spread():
     assert "| a | 55.0 ± 7.1 |  |" in text and "| a + b | 75.0 ± 0.0 |  |" in text
     assert "Open: 20 pairs over 2 seeds; 1 of them lack a score of some scorer and are left out." in text
     assert any(line.startswith("| a | +20.0 [") and line.endswith("p=0.50 |") for line in text)
+    seeds["1"]["mean_minus"]["open"]["a"] = entry(None)
+    assert "| a | +25.0 p=1.00 (1 of 2 seeds) |" in section(seeds, {})
+    seeds["0"]["mean_minus"]["open"]["a"] = entry(None)
+    assert "| a |  |" in section(seeds, {})
     assert section({}, {}) == []

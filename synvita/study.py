@@ -23,7 +23,7 @@ from synvita.core.reading import read_json
 from synvita.core.records import Misalignment
 from synvita.core.settings import build
 from synvita.core.store import write_atomic
-from synvita.core.vocabulary import BASELINE, CRITERIA, UNTRAINED, find_task, tasks
+from synvita.core.vocabulary import BASELINE, CRITERIA, ORACLE_ARM, UNTRAINED, find_task, tasks
 from synvita.how import How
 from synvita.recipes import MINI_ARMS, RunConfig
 from synvita.train.arms import Arm
@@ -32,6 +32,8 @@ from synvita.weigh.real import TABLE_6
 TABLE_4 = ("uniform", "target", "product", "hard", "difference")
 MARGINS = (0.2, 0.4, 0.6, 0.8)
 LAMBDAS = (0.001, 0.01, 0.1, 1.0)
+SHAPE_BLIND = "mini-video-llava-shape-blind"  # the base that was shipped first (docs/findings.md)
+ON_BASES = (UNTRAINED, BASELINE, "uniform", "weighted_video", ORACLE_ARM)
 assert set(TABLE_4) < set(CRITERIA)
 
 
@@ -86,7 +88,16 @@ def studies() -> dict[str, dict[str, str]]:
             **{f"{kind}, uniform": f"uniform_{kind}" for kind in kinds},
             **{f"{kind}, weighted": f"weighted_{kind}" for kind in kinds},
         },
+        "bases": {
+            **{arm: arm for arm in ON_BASES},
+            **{f"{arm}, shape-blind base": f"{arm}@{SHAPE_BLIND}" for arm in ON_BASES},
+        },
     }
+
+
+def base_of(arm: str) -> str | None:
+    """The base model of `arm@base`; None: the recipe's own."""
+    return arm.partition("@")[2] or None
 
 
 def config_of(base: RunConfig, seed: int) -> RunConfig:
@@ -126,9 +137,12 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
             begin(run, config)
             stages.make_clips(run, config)
             stages.make_weights(run, config)
-            run_arms(run, config, seed, workers, only=missing)
-            for arm in missing:
-                write_figures(run, arm, seed, config)
+            for model in dict.fromkeys(map(base_of, missing)):
+                mine, there = config.of_model(model), [arm for arm in missing if base_of(arm) == model]
+                trained = {arm: arm.partition("@")[0] for arm in there}
+                run_arms(run, mine, seed, workers, only=list(trained.values()), model=model)
+                for arm in there:
+                    write_figures(run, trained[arm], seed, mine, arm)
             note_seconds(folder, name, seed, workers * (time.monotonic() - started))
             collect(folder)
     return collect(folder)
@@ -159,12 +173,12 @@ def measure_scorers(run: Path, config: RunConfig, names: list[str], workers: int
     return sum(one.made for one in done)
 
 
-def write_figures(run: Path, arm: str, seed: int, config: RunConfig) -> None:
-    """One arm's figures with what they are of; fractions, intervals over videos."""
+def write_figures(run: Path, arm: str, seed: int, config: RunConfig, name: str) -> None:
+    """One arm's figures with what they are of, in the study's file of that name; fractions, intervals over videos."""
     from synvita.evaluate.results import arm_results, read_pairs
 
     found = arm_results(read_pairs(run / config.train.home / "pairs" / arm / str(seed)), config.evaluate)
-    write_atomic(run / "figures" / f"{arm}.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_atomic(run / "figures" / f"{name}.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
 
 
 def note_seconds(folder: Path, name: str, seed: int, seconds: float) -> None:

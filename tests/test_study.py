@@ -21,6 +21,8 @@ TINY = [*SMALL, "--world.triplets", "14", "--world.test", "14", "--world.test-op
 def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     few = {"arms": {"off_the_shelf": "off_the_shelf", "uniform": "uniform"}}
     few["objective"] = {"language-model loss on all clips": "uniform"}
+    shape_blind = f"off_the_shelf@{study.SHAPE_BLIND}"
+    few["bases"] = {"off_the_shelf": "off_the_shelf", "off_the_shelf, shape-blind base": shape_blind}
     monkeypatch.setattr(study, "studies", lambda: few)
     command = ["study", "arms", "--run", str(tmp_path), *TINY, "--workers", "1"]
     assert main([*command, "--seeds", "1"]) == 0
@@ -39,6 +41,10 @@ def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_pat
     assert main(["study", "objective", "--run", str(tmp_path), *TINY, "--seeds", "2"]) == 0  # nothing to train
     assert (tmp_path / "seed-0" / "figures" / "uniform.json").stat().st_mtime_ns == first
     assert "| language-model loss on all clips | 2 |" in (tmp_path / "results.md").read_text()
+    assert main(["study", "bases", "--run", str(tmp_path), *TINY, "--seeds", "1", "--workers", "1"]) == 0
+    both = json.loads((tmp_path / "results.json").read_text())["arms"]
+    assert both["off_the_shelf"]["0"] == results["arms"]["off_the_shelf"]["0"] != both[shape_blind]["0"]
+    assert (tmp_path / "seed-0" / "models" / study.SHAPE_BLIND / "pairs" / "off_the_shelf").exists()
     capsys.readouterr()
     assert main(["study", "ablation", "--run", str(tmp_path)]) == 2
     assert "study: unknown 'ablation'; known: arms" in capsys.readouterr().err
@@ -70,7 +76,7 @@ def test_with_the_truth_all_criteria_but_uniform_are_one(small_run, tmp_path):
 def test_the_studies_are_the_papers_tables_and_name_known_arms():
     known = study.all_arms()
     for name, rows in study.studies().items():
-        assert all(arm in known or arm == "off_the_shelf" for arm in rows.values()), name
+        assert all(arm.partition("@")[0] in known or "off_the_shelf" in arm for arm in rows.values()), name
     assert [known[a].margin for a in study.studies()["margin"].values()] == [0.2, 0.4, 0.6, 0.8]
     assert [known[a].consistency_weight for a in study.studies()["lambda"].values()] == [0.001, 0.01, 0.1, 1.0]
     criteria = {known[a].criterion for a in study.studies()["criteria"].values()}

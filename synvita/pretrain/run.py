@@ -10,6 +10,7 @@ never learned beside them (docs/findings.md). Resumable: kill it at any moment a
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -35,15 +36,29 @@ class Phase:
     cosine: int
 
 
-def phases(
-    shapes: int, relations: int, steps: int, rate: float, relation_pairs: float, alone_rate: float, alone_cosine: int
-) -> list[Phase]:
-    """Pairs that differ in the shape alone, then in the relation alone, then everything."""
-    return [
-        Phase(shapes, SHAPES_ALONE, alone_rate, alone_cosine),
-        Phase(relations, RELATIONS_ALONE, alone_rate, alone_cosine),
-        Phase(steps, Mix(relations=relation_pairs), rate, steps),
-    ]
+MIXES = {
+    "all": Mix(),
+    "related": Mix(relations=0.5),
+    "shapes": SHAPES_ALONE,
+    "relations": RELATIONS_ALONE,
+    "single": Mix(("single",)),
+}
+PLAN = "shapes:300@2e-3/400,all:1700@1.2e-3"
+
+
+def parse_plan(text: str) -> list[Phase]:
+    """`MIX:STEPS@PEAK[/COSINE],...`, e.g. PLAN; COSINE is STEPS if it is not given.
+
+    Raises:
+        ValueError: names the part that is none.
+    """
+    plan = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\w+):(\d+)@([\d.e-]+)(?:/(\d+))?", part.strip())
+        if match is None or match[1] not in MIXES:
+            raise ValueError(f"--plan: {part!r} is not MIX:STEPS@PEAK[/COSINE] with MIX of {', '.join(MIXES)}")
+        plan.append(Phase(int(match[2]), MIXES[match[1]], float(match[3]), int(match[4] or match[2])))
+    return plan
 
 
 def at(plan: list[Phase], step: int) -> tuple[Phase, int]:
@@ -100,22 +115,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tower", type=Path, required=True, help="tower.pt of synvita.pretrain.tower")
     parser.add_argument("--out", type=Path, required=True, help="folder for state, log and the checkpoint")
-    parser.add_argument("--shapes", type=int, default=250, help="steps with pairs that differ in the shape alone")
-    parser.add_argument("--relations", type=int, default=0, help="steps with pairs that differ in the relation alone")
-    parser.add_argument("--steps", type=int, default=1700, help="steps with everything, after those")
-    parser.add_argument(
-        "--relation-pairs", type=float, default=0.0, help="share of relation scenes asked in such pairs"
-    )
-    parser.add_argument("--rate", type=float, default=1.2e-3, help="peak learning rate with everything")
-    parser.add_argument("--alone-rate", type=float, default=2e-3, help="peak learning rate of the pairs alone")
-    parser.add_argument("--alone-cosine", type=int, default=400, help="steps in which that rate would fall to its end")
+    parser.add_argument("--plan", default=PLAN, help=f"phases: MIX:STEPS@PEAK[/COSINE],... (default {PLAN})")
     parser.add_argument("--batch", type=int, default=64, help="clips per step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=100, help="steps between resume points")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw clips ahead; 0: none")
     a = parser.parse_args()
-    plan = phases(a.shapes, a.relations, a.steps, a.rate, a.relation_pairs, a.alone_rate, a.alone_cosine)
+    try:
+        plan = parse_plan(a.plan)
+    except ValueError as error:
+        parser.error(str(error))
     train(a.tower, a.out, plan, a.batch, a.seed, a.save_every, a.device, a.workers)
 
 

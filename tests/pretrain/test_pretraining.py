@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from synvita.pretrain import tower
-from synvita.pretrain.run import at, phases, rate_of
+from synvita.pretrain.run import MIXES, PLAN, Phase, at, parse_plan, rate_of
 from synvita.pretrain.scenes import (
     RELATIONS_ALONE,
     SHAPES_ALONE,
@@ -111,10 +111,16 @@ def test_the_colours_of_a_patch_are_those_of_the_things_whose_centre_lies_in_it(
         assert here[0].sum() == 2
 
 
+def test_a_plan_is_read_as_it_is_written_and_a_part_that_is_none_is_named():
+    assert parse_plan(PLAN) == [Phase(300, SHAPES_ALONE, 2e-3, 400), Phase(1700, Mix(), 1.2e-3, 1700)]
+    assert parse_plan("related:5@1e-3") == [Phase(5, MIXES["related"], 1e-3, 5)]
+    for wrong in ("shapes", "shape:3@1", "shapes:x@1", "all:3@1,"):
+        with pytest.raises(ValueError, match="is not MIX:STEPS@PEAK"):
+            parse_plan(wrong)
+
+
 def test_the_rate_warms_up_falls_and_starts_again_with_each_phase():
-    plan = phases(
-        shapes=300, relations=0, steps=1000, rate=1.2e-3, relation_pairs=0.0, alone_rate=2e-3, alone_cosine=400
-    )
+    plan = parse_plan("shapes:300@2e-3/400,all:1000@1.2e-3")
     rates = [rate_of(plan, step) for step in range(1300)]
     assert rates[0] == pytest.approx(2e-5) and rates[299] < 0.2 * 2e-3  # three quarters of a cosine over 400
     assert rates[299] == pytest.approx(2e-3 * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * 299 / 400))))

@@ -17,6 +17,7 @@ from synvita.core.set_aside import read_set_aside
 from synvita.core.stage import Stage, check_stamp
 from synvita.core.store import parse_lines
 from synvita.core.vocabulary import UNTRAINED
+from synvita.evaluate.from_table import arms_from_tables
 from synvita.executors.job import Outcome
 from synvita.recipes import RunConfig
 from synvita.train.arm_folder import is_trained
@@ -72,6 +73,8 @@ def status(run: Path, config: RunConfig) -> str:
     for one in models_there(run, config):
         for arm in all_arms(one):
             lines[f"{one.train.home}: {arm}"] = state_of_arm(run, one, arm)
+        for arm, of in arms_from_tables(run / one.train.home, one.train.seed).items():
+            lines[f"{one.train.home}: {arm}"] = f"read from {of['table']}"
     aside = Counter(row["stage"] for row in read_set_aside(run))
     lines |= {f"set aside by {stage}": str(number) for stage, number in aside.items()}
     width = max(map(len, lines)) + 1
@@ -86,6 +89,11 @@ def state_of_arm(run: Path, config: RunConfig, arm: str) -> str:
     return f"{'untrained' if arm == UNTRAINED else 'trained' if trained else 'begun' if begun else 'missing'}, " + (
         f"{asked} tasks asked"
     )
+
+
+def arms_read(run: Path, seed: int) -> list[str]:
+    """Arms whose scores were read from tables, of any base model."""
+    return list(dict.fromkeys(arm for home in sorted(run.glob("models/*")) for arm in arms_from_tables(home, seed)))
 
 
 def models_there(run: Path, config: RunConfig, names: Sequence[str] | None = None) -> list[RunConfig]:

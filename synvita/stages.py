@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synvita.arms.doing import run_arms
 from synvita.arms.left import Do, Model, all_arms, asking
@@ -17,11 +17,15 @@ from synvita.core.run_folder import again, need, only_one
 from synvita.core.stage import check_stamp, claim_folder
 from synvita.core.timings import note_seconds
 from synvita.core.vocabulary import UNTRAINED
+from synvita.evaluate.from_table import ScoreTable, Taken, arms_from_tables, check_tables, read_arm
 from synvita.executors.job import Outcome
 from synvita.how import HERE, TWO_WORKERS, How, in_memory_at_once
-from synvita.inventory import models_there
+from synvita.inventory import arms_read, models_there
 from synvita.recipes import RunConfig
 from synvita.train.arm_folder import is_trained
+
+if TYPE_CHECKING:
+    from synvita.weigh.stage import ScoreClips
 
 
 def check_backends(config: RunConfig, command: str) -> None:
@@ -43,7 +47,7 @@ def check_backends(config: RunConfig, command: str) -> None:
     uses = {"train": train, "arm": train, "weigh": weigh, "demo": train | weigh}.get(command, {})
     if command in ("train", "arm", "demo"):
         check_device(config.train.device, "--train.device")
-    if command in ("evaluate", "report"):
+    if command in ("evaluate", "report", "tasks"):
         return
     for knob, name in (train | weigh).items():
         try:
@@ -115,13 +119,18 @@ def make_weights(run: Path, config: RunConfig, how: How = HERE, scorers: Sequenc
     knob, names = ("--weigh.scorers", config.weigh.every) if scorers is None else ("--scorers", scorers)
     parts = [scorer_part(name, config.scorers, knob) for name in names]
     every = [ScoreClips(part, config.weigh.decode_timeout) for part in parts]
-    for stage in every:
-        check_stamp(run, stage)
-    done = [outcome for group in in_memory_at_once(every, how) for outcome in how.run_all(group, run)]
+    done = score(run, every, how)
     if how.shard is not None:
         return counts(Outcome(*(sum(column) for column in zip(*map(astuple, done), strict=True))), "clips scored")
     with only_one(run, "weigh"):
         return weigh(run, config.weigh, None if scorers is None else [tuple(scorers)])
+
+
+def score(run: Path, every: Sequence[ScoreClips], how: How) -> list[Outcome]:
+    """Several scorers, side by side where memory has room for them. ValueError: as `check_stamp`, before any begins."""
+    for stage in every:
+        check_stamp(run, stage)
+    return [outcome for group in in_memory_at_once(every, how) for outcome in how.run_all(group, run)]
 
 
 def counts(done: Outcome, what: str) -> dict[str, int]:
@@ -148,7 +157,7 @@ def evaluate(run: Path, config: RunConfig, how: How = TWO_WORKERS, which: Which 
     """Ask what is missing, then measure: `results.json`. None: this was one shard of the asking.
 
     Raises:
-        ValueError: nothing to ask; an arm that is not trained.
+        ValueError: nothing to ask; an arm that is not trained; one that was read from a table, of other pairs.
     """
     from synvita.evaluate.results import collect
     from synvita.evaluate.tasks import tasks as tasks_of
@@ -158,23 +167,40 @@ def evaluate(run: Path, config: RunConfig, how: How = TWO_WORKERS, which: Which 
         lacks = f"task {', '.join(which.tasks)}" if which.tasks else "triplets of split 'test' and no benchmarks/"
         raise ValueError(f"--run: {run} has no {lacks}; nothing to evaluate")
     configs = models_there(run, config, which.models)
-    arms = {one.train.home: arms_to_ask(run, one, which.arms) for one in configs}
+    arms = {one.train.home: arms_to_measure(run, one, which.arms) for one in configs}
     for one in configs:
-        ask(run, one, arms[one.train.home], how, which.tasks)
+        for note in check_tables(run, one.train.home, one.train.seed, arms[one.train.home], which.tasks):
+            sys.stderr.write(f"note: {note}\n")
+        ask(run, one, [arm for arm in arms[one.train.home] if arm in all_arms(one)], how, which.tasks)
+    arms = {home: some for home, some in arms.items() if some}
     return None if how.shard is not None else collect(run, arms, config.train.seed, config.evaluate, which.tasks)
 
 
-def arms_to_ask(run: Path, config: RunConfig, given: Sequence[str] | None) -> list[str]:
-    """ValueError: an arm that was named and is not trained."""
+def read_scores(run: Path, config: RunConfig, table: ScoreTable, models: Sequence[str] | None = None) -> Taken:
+    """An arm beside those of a base model (the first of `models`), its scores read instead of asked.
+
+    ValueError: an arm of the configuration has its name; as `evaluate.from_table.read_arm`.
+    """
+    need(run, "triplets.jsonl", "triplets make")
+    one = models_there(run, config, models)[0]
+    if table.arm in all_arms(one):
+        raise ValueError(f"--as: {table.arm!r} is an arm that is asked; give another name")
+    return read_arm(run, one.train.home, one.train.seed, table)
+
+
+def arms_to_measure(run: Path, config: RunConfig, given: Sequence[str] | None) -> list[str]:
+    """Those that are trained, and those that were read from tables. ValueError: one was named and is not trained."""
     seed, home = config.train.seed, run / config.train.home
     there = [arm for arm in all_arms(config) if arm == UNTRAINED or is_trained(home, arm, seed)]
+    there += arms_from_tables(home, seed)
     if given is None:
         return there
-    lacking = next((arm for arm in given if arm not in there), None)
+    of_others = arms_read(run, seed)
+    lacking = next((arm for arm in given if arm not in there and arm not in of_others), None)
     if lacking is not None:
         command = f"{again('train', run)} --arms {lacking}"
         raise ValueError(f"--arms: {home} has no trained arm {lacking!r} of seed {seed}; first run: {command}")
-    return list(given)
+    return [arm for arm in given if arm in there]
 
 
 def ask(run: Path, config: RunConfig, arms: Sequence[str], how: How, tasks: Sequence[str] | None) -> None:

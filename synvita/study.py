@@ -2,6 +2,7 @@
 
     DIR/seed-0/            a run folder: data, clips, weights, adapters and pair scores all drawn anew for this seed
     DIR/seed-0/figures/    one file per arm: its figures on every task
+    DIR/seed-0/table_6/    the scorers themselves on the test sets: scores, figures.json
     DIR/results.json       arm x seed x task, seconds of one core: what `docs/results.md` is made from
 
 Studies share arms: what one has trained, another does not train again.
@@ -17,13 +18,16 @@ from typing import Any
 
 from synvita import stages
 from synvita.arms.doing import run_arms
+from synvita.core.artefacts import TRUTH
 from synvita.core.reading import read_json
 from synvita.core.records import Misalignment
 from synvita.core.settings import build
 from synvita.core.store import write_atomic
-from synvita.core.vocabulary import BASELINE, CRITERIA, ORACLE_ARM, UNTRAINED, find_task
+from synvita.core.vocabulary import BASELINE, CRITERIA, ORACLE_ARM, UNTRAINED, find_task, tasks
+from synvita.how import How
 from synvita.recipes import MINI_ARMS, RunConfig
 from synvita.train.arms import Arm
+from synvita.weigh.real import TABLE_6
 
 TABLE_4 = ("uniform", "target", "product", "hard", "difference")
 MARGINS = (0.2, 0.4, 0.6, 0.8)
@@ -107,25 +111,30 @@ def config_of(base: RunConfig, seed: int) -> RunConfig:
 
 
 def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig) -> Path:
-    """Train and ask the arms of one study for seeds 0, 1, ...; returns `results.json`, with all that is there so far.
+    """Train and ask the arms of one study for seeds 0, 1, ..., or for `table_6` run the recipe's scorers on the test
+    sets; returns `results.json`, with all that is there so far.
 
     Resumable: what is finished is kept, per arm and seed.
     """
-    from synvita.core.run_folder import claim_run, only_one
+    from synvita.core.run_folder import only_one
 
-    known = studies()
+    known = studies() | {TABLE_6: {}}
     if name not in known:
         raise ValueError(f"study: unknown {name!r}; known: {', '.join(known)}")
     arms = list(dict.fromkeys(known[name].values()))
     with only_one(folder, "study"):
         for seed in range(seeds):
             started, run, config = time.monotonic(), folder / f"seed-{seed}", config_of(base, seed)
+            if name == TABLE_6:
+                made = measure_scorers(run, config, [one for one in base.weigh.every if one not in TRUTH], workers)
+                note_seconds(folder, name, seed, workers * (time.monotonic() - started) if made else 0.0)
+                collect(folder)
+                continue
             missing = [arm for arm in arms if not (run / "figures" / f"{arm}.json").exists()]
             if not missing:
                 note_seconds(folder, name, seed, 0.0)  # other studies have trained them all
                 continue
-            claim_run(run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
-            stages.make_triplets(run, config)
+            begin(run, config)
             stages.make_clips(run, config)
             stages.make_weights(run, config)
             for model in dict.fromkeys(map(base_of, missing)):
@@ -137,6 +146,31 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
             note_seconds(folder, name, seed, workers * (time.monotonic() - started))
             collect(folder)
     return collect(folder)
+
+
+def begin(run: Path, config: RunConfig) -> None:
+    """A seed's run folder with its triplets and real videos."""
+    from synvita.core.run_folder import claim_run
+
+    claim_run(run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
+    stages.make_triplets(run, config)
+
+
+def measure_scorers(run: Path, config: RunConfig, names: list[str], workers: int) -> int:
+    """Score the real videos of the test sets with both captions and write `table_6/figures.json`; what is there is
+    kept. Returns how many videos were scored now."""
+    from synvita.evaluate.scorers import scorer_figures
+    from synvita.evaluate.tasks import tasks as tasks_of
+    from synvita.weigh.real import read_table_6, stages_of
+
+    begin(run, config)
+    scoring = stages_of(names, config.scorers, config.weigh.decode_timeout)
+    done = stages.score(run, scoring, How(workers=workers))
+    pairs = tasks_of(run, [task.name for task in tasks("entailment")])
+    quantities = {stage.part.name: stage.quantity for stage in scoring}
+    found = scorer_figures(pairs, read_table_6(run, scoring), quantities, config.evaluate)
+    write_atomic(run / TABLE_6 / "figures.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    return sum(one.made for one in done)
 
 
 def write_figures(run: Path, arm: str, seed: int, config: RunConfig, name: str) -> None:
@@ -170,6 +204,9 @@ def collect(folder: Path) -> Path:
             quality[seed] = {name: found for name, some in who.items() if (found := weight_quality(run, some))}
     seconds = read_json(folder / "seconds.json") if (folder / "seconds.json").exists() else {}
     out = {"studies": studies(), "seconds": seconds, "arms": dict(sorted(arms.items())), "weights": quality}
+    scorers = {path.parts[-3]: read_json(path) for path in sorted(folder.glob(f"seed-*/{TABLE_6}/figures.json"))}
+    if scorers:
+        out[TABLE_6] = {run.removeprefix("seed-"): figures for run, figures in scorers.items()}
     write_atomic(folder / "results.json", json.dumps(out, indent=1, allow_nan=False) + "\n")
     return folder / "results.json"
 

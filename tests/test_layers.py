@@ -31,7 +31,7 @@ ALLOWED = {
     "stages": STAGES | {"core", "world", "executors", "recipes", "arms", "inventory", "how"},
     "cli": STAGES
     | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study", "how", "executors", "ranking"},
-    "study": STAGES | {"core", "recipes", "arms", "stages"},
+    "study": STAGES | {"core", "how", "recipes", "arms", "stages"},
     "pretrain": STAGES | {"core", "world"},
 }
 

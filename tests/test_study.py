@@ -10,7 +10,8 @@ from small import SMALL
 
 from synvita import study
 from synvita.cli import main
-from synvita.report.study import half_width, on_common_seeds, paired, render, sign_test, spread
+from synvita.report.seeds import half_width, sign_test, spread
+from synvita.report.study import on_common_seeds, paired, render
 from synvita.study import flat
 
 DOCS = Path(__file__).parent.parent / "docs"

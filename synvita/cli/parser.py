@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita import __version__
-from synvita.cli import configuration, rank, run, score, study
+from synvita.cli import configuration, evaluate, rank, run, score, study
 from synvita.cli.exits import EXIT
 from synvita.cli.settings_help import settings_help
 
@@ -133,11 +133,19 @@ def parser() -> argparse.ArgumentParser:
     arm.add_argument("--model", metavar="NAME", help="another base model, as of train")
     arm.add_argument("--do", default="train,ask", metavar="A,B", help="train, ask, or both (default train,ask)")
     arm.add_argument("--tasks", metavar="A,B", help="ask these tasks only (default: all)")
-    evaluate = stage("evaluate", "stage 5: ask what is missing, then measure: results.json", run.run_evaluate)
-    evaluate.add_argument("--tasks", metavar="A,B", help="these tasks only (default: all that the run has)")
-    evaluate.add_argument("--arms", metavar="A,B", help="these arms only (default: all that are trained)")
-    evaluate.add_argument("--models", metavar="A,B", help="these base models only (default: all that have arms)")
-    add_executors(evaluate, workers=2)
+    asking = stage("evaluate", "stage 5: ask what is missing, then measure: results.json", evaluate.run_evaluate)
+    asking.epilog = evaluate.EXAMPLE + (asking.epilog or "")
+    asking.add_argument("--tasks", metavar="A,B", help="these tasks only (default: all that the run has)")
+    asking.add_argument("--arms", metavar="A,B", help="these arms only (default: all that are trained or read)")
+    asking.add_argument("--models", metavar="A,B", help="these base models only (default: all that have arms)")
+    asking.add_argument("--scores", type=Path, metavar="TABLE", help="read an arm's scores instead of asking a model")
+    asking.add_argument(
+        "--as", dest="name", metavar="NAME", help="its name, and of the column, where there is one (default: score)"
+    )
+    add_executors(asking, workers=2)
+    pairs = stage("tasks", "every video and caption that evaluate asks, as a table for rank", evaluate.run_tasks)
+    pairs.add_argument("--out", type=Path, required=True, metavar="FILE", help="a CSV table: file, caption")
+    pairs.add_argument("--tasks", metavar="A,B", help="of these tasks only (default: all that the run has)")
     stage("report", "stage 6: one self-contained HTML page from results.json", run.run_report)
 
     score.add_parser(commands)
@@ -145,13 +153,15 @@ def parser() -> argparse.ArgumentParser:
 
     over_seeds = commands.add_parser(
         "study",
-        help="the miniature's experiment over seeds: arms, criteria, objective, scorers, margin, ...",
-        description="Train and ask the arms of a study for several seeds; goes on where it was.",
+        help="the miniature's experiment over seeds: arms, criteria, objective, scorers, table_6, margin, ...",
+        description="Train and ask the arms of a study for several seeds, or measure scorers; goes on where it was.",
         epilog=SETTINGS + EXIT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    over_seeds.add_argument("name", help="arms, criteria, objective, scorers, margin, lambda, misalignment; or report")
+    over_seeds.add_argument(
+        "name", help="arms, criteria, objective, scorers, margin, lambda, misalignment, bases, table_6; or report"
+    )
     over_seeds.add_argument("--run", type=Path, required=True, metavar="DIR", help="the folder of all studies")
     over_seeds.add_argument("--seeds", type=positive, default=5, help="seeds 0, 1, ... (default 5)")
     over_seeds.add_argument("--workers", type=positive, default=2, help="arms at a time, one thread each (default 2)")

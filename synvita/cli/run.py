@@ -196,24 +196,6 @@ def known_tasks(given: str) -> list[str]:
     return check_names(chosen(given, "--tasks"), [task.name for task in tasks()], "--tasks")
 
 
-def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita import stages
-    from synvita.arms.left import all_arms
-
-    config = settled(a, flags)
-    which = stages.Which(
-        None if a.models is None else chosen(a.models, "--models"),
-        None if a.arms is None else check_names(chosen(a.arms, "--arms"), all_arms(config), "--arms"),
-        None if a.tasks is None else known_tasks(a.tasks),
-    )
-    if stages.evaluate(a.run, config, how(a), which) is None:
-        say(f"evaluate: shard {a.shard} of the asking is done; when all are: synvita merge, then evaluate again")
-        return 0
-    say(table(a.run))
-    tiny_note(config)
-    return holes(a.run)
-
-
 def run_report(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
 

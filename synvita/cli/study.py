@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from synvita.cli.configuration import refuse
+from synvita.cli.exits import left_out
 from synvita.core.reading import read_json
 
 
@@ -20,7 +21,7 @@ def run_study(a: argparse.Namespace, flags: list[str]) -> int:
         raise ValueError(f"--out: {a.out} is a folder; give a file, e.g. {a.out / 'results.md'}")
     if a.name == "report":
         refuse(flags)
-        if not any(a.run.glob("seed-*/figures/*.json")):
+        if not [*a.run.glob("seed-*/figures/*.json"), *a.run.glob("seed-*/table_6/figures.json")]:
             raise ValueError(
                 f"--run: {a.run} holds no figures of a study (seed-*/figures); run synvita study arms first"
             )
@@ -31,4 +32,4 @@ def run_study(a: argparse.Namespace, flags: list[str]) -> int:
     text = render(read_json(found))
     write_atomic(a.out or a.run / "results.md", text)
     sys.stdout.write(f"study: {found}, tables in {a.out or a.run / 'results.md'}\n")
-    return 0
+    return max((left_out(run, "study") for run in sorted(a.run.glob("seed-*"))), default=0)

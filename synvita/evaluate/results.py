@@ -240,7 +240,7 @@ def model_results(
     for arm in arms:
         facts = arm_facts(home, arm, seed)
         figures = {"weights_from": facts["weights_from"], **arm_results(pairs[arm], config)}
-        for key in ("triplets", "with_clip", "without_clip", "set_aside", "temporal_attention"):
+        for key in ("triplets", "with_clip", "without_clip", "set_aside", "temporal_attention", "scores_from"):
             if key in facts:
                 figures[key] = facts[key]
         if BASELINE in pairs and arm != BASELINE:

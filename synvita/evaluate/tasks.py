@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from synvita.core import vocabulary
+from synvita.core.reading import read_text
 from synvita.core.records import Triplet
-from synvita.core.store import read_records
+from synvita.core.run_folder import again
+from synvita.core.store import read_records, write_atomic
 from synvita.evaluate.pairs import PAIR, Rows, read_rows
+
+TABLE = ("file", "caption")
 
 
 def unseen_words(triplets: list[Triplet]) -> set[str]:
@@ -52,3 +59,34 @@ def tasks(run: Path, only: Sequence[str] | None = None) -> dict[str, Rows]:
         elif path.exists():
             found[task.name] = read_rows(path, PAIR)
     return {name: rows for name, rows in found.items() if rows}
+
+
+def write_pairs(run: Path, path: Path, only: Sequence[str] | None = None) -> dict[str, int]:
+    """Every video and caption of the tasks as a table `file, caption`, each once; files relative to its folder.
+
+    Returns task -> how many of the table's pairs it has brought.
+
+    Raises:
+        ValueError: the run has no such task; another kind of file, or one that holds something else.
+    """
+    header = ",".join(TABLE)
+    if path.suffix != ".csv":
+        raise ValueError(f"--out: {path}: give a file that ends in .csv")
+    if path.exists() and not (path.is_file() and read_text(path).split("\n")[0].strip() == header):
+        raise ValueError(f"--out: {path} is there and no table of {header}; give another file")
+    pairs: dict[tuple[str, str], str] = {}
+    for task, rows in tasks(run, only).items():
+        for row in rows:
+            pairs.setdefault((row["video"], row["caption"]), task)
+    if not pairs:
+        lacks = f"task {', '.join(only)}" if only else "tasks"
+        raise ValueError(f"--run: {run} has no {lacks}; first run: {again('triplets make', run)}")
+    beside = path.parent.resolve()
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(TABLE)
+    for video, caption in pairs:
+        file = video if Path(video).is_absolute() else Path(os.path.relpath((run / video).resolve(), beside)).as_posix()
+        out.writerow((file, caption))
+    write_atomic(path, text.getvalue())
+    return {task: list(pairs.values()).count(task) for task in dict.fromkeys(pairs.values())}

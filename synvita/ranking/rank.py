@@ -26,13 +26,13 @@ from synvita.core.set_aside import read_set_aside
 from synvita.core.stage import check_stamp
 from synvita.core.store import parse_lines, write_atomic, write_records
 from synvita.how import HERE, How, in_memory_at_once
-from synvita.ranking.table import Row
+from synvita.ranking.table import OURS, Row
 from synvita.weigh.scorer import load_scorer
 from synvita.weigh.stage import Asked, Entries, ScoreClips, scorer_part
 from synvita.weigh.weigh import check_one_quantity
 from synvita.weigh.weights import criterion
 
-ASKED, OURS = "asked.jsonl", "rank.json"
+ASKED = "asked.jsonl"
 DEFAULT_SCORER = "qwen3_vl"
 
 
@@ -225,7 +225,8 @@ def write_table(rows: Sequence[Ranked], scorers: Sequence[str], path: Path, kept
 
 
 def shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"
+    """With all digits that a score has."""
+    return "" if value is None else f"{value:.7f}"
 
 
 def fill_kept(rows: Sequence[Ranked], out: Path, source: Path, copies: bool) -> int:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synvita.core.reading import read_text
+from synvita.core.reading import read_json, read_text
 from synvita.core.tables import cell, need_columns, read_table
 
+OURS = "rank.json"  # of a folder with a ranking
 NEGATIVE = "negative_caption"
 VIDEOS = (".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif")
 CAPTIONS = ("captions.csv", "captions.jsonl", "captions.parquet", "captions.txt")
@@ -61,6 +62,15 @@ def table_rows(path: Path) -> list[Row]:
             made.reason = str(error)
         found.append(resolved(made, path.parent))
     return found
+
+
+def files_beside(table: Path) -> Path:
+    """The folder that a table's files are relative to: its own; of a ranking, that of the table that was ranked."""
+    marker = table.parent / OURS
+    if not marker.exists():
+        return table.parent
+    source = Path(str(read_json(marker, ["of"])["of"]))
+    return source if source.is_dir() else source.parent
 
 
 def lines_of_text(path: Path) -> list[Row]:

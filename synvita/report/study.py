@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from synvita.core.vocabulary import BASELINE, METHOD, ORACLE_ARM, main_figures
-from synvita.report import paper
+from synvita.report import paper, table_6
+from synvita.report.seeds import difference, mean, mean_and_spread, row, spread
 
 # The arms that a study's rows are compared with, seed by seed.
 BASES = {
@@ -39,42 +39,10 @@ NOTES = {
 Figures = dict[str, dict[str, float]]  # seed -> task -> figure; a task without a figure is not there
 
 
-def mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def spread(values: list[float]) -> float:
-    """Sample standard deviation; 0 for one value."""
-    if len(values) < 2:
-        return 0.0
-    middle = mean(values)
-    return math.sqrt(sum((v - middle) ** 2 for v in values) / (len(values) - 1))
-
-
-def half_width(values: list[float]) -> float:
-    """Of the 95 % interval of the mean by Student's t; infinite for one value."""
-    from scipy import stats
-
-    n = len(values)
-    return math.inf if n < 2 else float(stats.t.ppf(0.975, n - 1)) * spread(values) / math.sqrt(n)
-
-
-def sign_test(values: list[float]) -> float:
-    """Two-sided p of as many equal signs if each were a coin toss; zeros are left out."""
-    from scipy import stats
-
-    signs = [v > 0 for v in values if v]
-    return float(stats.binomtest(sum(signs), len(signs)).pvalue) if signs else 1.0
-
-
 def paired(mine: Figures, other: Figures, task: str) -> list[float]:
     """Differences on the seeds that both have."""
     seeds = sorted(set(mine) & set(other), key=int)
     return [mine[s][task] - other[s][task] for s in seeds if task in mine[s] and task in other[s]]
-
-
-def row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def without_nulls(arms: dict[str, Any]) -> dict[str, Figures]:
@@ -90,15 +58,6 @@ def on_common_seeds(names: list[str], arms: dict[str, Figures]) -> dict[str, Fig
     there = {name: arms[name] for name in names if arms.get(name)}
     common = set.intersection(*(set(found) for found in there.values())) if there else set()
     return {name: {s: f for s, f in found.items() if s in common} if common else found for name, found in there.items()}
-
-
-def mean_and_spread(values: list[float | None]) -> str:
-    """In percent, over the seeds that have the figure; how many these are is said where some have none."""
-    known = [100 * value for value in values if value is not None]
-    if not known:
-        return ""
-    some = f" ({len(known)} of {len(values)} seeds)" if len(known) < len(values) else ""
-    return f"{mean(known):.1f} ± {spread(known):.1f}{some}"
 
 
 def figure_table(rows: dict[str, str], arms: dict[str, Figures]) -> list[str]:
@@ -127,11 +86,9 @@ def difference_table(rows: dict[str, str], arms: dict[str, Figures], base: str) 
         cells = []
         for task in main_figures():
             values = [100 * v for v in paired(arms[arm], arms[base], task.name)]
-            width = half_width(values) if values else math.inf
-            shown = f" [{mean(values) - width:+.1f}, {mean(values) + width:+.1f}]" if math.isfinite(width) else ""
             common = len(set(arms[arm]) & set(arms[base]))
             some = f" ({len(values)} of {common} seeds)" if len(values) < common else ""
-            cells.append(f"{mean(values):+.1f}{shown} p={sign_test(values):.2f}{some}" if values else "")
+            cells.append(f"{difference(values)}{some}" if values else "")
         lines.append(row([label, *cells]))
     return lines
 
@@ -216,4 +173,6 @@ def render(results: dict[str, Any]) -> str:
         if name in NOTES:
             parts += [NOTES[name], ""]
         parts += paper_table(name)
+    if "table_6" in results:
+        parts += [*table_6.section(results["table_6"], results["seconds"].get("table_6", {})), *paper_table("table_6")]
     return "\n".join(parts).rstrip() + "\n"

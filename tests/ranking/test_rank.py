@@ -12,6 +12,7 @@ from chromium import Browser, find_chromium
 import synvita
 from synvita.cli import main
 from synvita.core.write_video import write_video
+from synvita.ranking.table import files_beside
 from synvita.report.sheet import Card, write_sheet
 
 SCORERS = '''
@@ -98,6 +99,7 @@ def test_clips_are_put_in_order_with_scores_weights_and_all_columns(clips, score
     assert weights["c3.mp4"] == ""  # no negative caption, no weight
     assert {r["file"]: r["rank_before"] for r in rows} == {file: mine for file, _, _, mine in ROWS}
     assert not (tmp_path / "out" / "kept").exists()
+    assert files_beside(tmp_path / "out/ranked.csv") == files_beside(clips / "clips.csv") == clips
 
 
 def test_several_scorers_are_averaged_and_two_quantities_never(clips, scorers, tmp_path, capsys):
@@ -179,6 +181,7 @@ def test_a_folder_is_ranked_by_its_captions(form, clips, scorers, tmp_path):
         (clips / "captions.txt").write_text("\n".join([*lines, *([] if tabs else ["a"])]) + "\n")
     assert run(clips, tmp_path / "out") == 0
     assert {r["file"]: float(r["score"]) for r in ranked(tmp_path / "out")}.items() >= TRUE.items()
+    assert files_beside(tmp_path / "out/ranked.csv") == clips
 
 
 @pytest.mark.parametrize(
@@ -271,7 +274,7 @@ def test_a_tiny_checkpoint_on_somebodys_files_is_said_to_mean_nothing(clips, tmp
     assert "note: mini-video-llava knows coloured shapes only" in capsys.readouterr().err
     assert "mini-video-llava knows coloured shapes only" in (tmp_path / "out" / "index.html").read_text()
     (score,) = [json.loads(line)["score"] for line in (tmp_path / "out/scores/video_llm/scores.jsonl").open()]
-    assert float(ranked(tmp_path / "out")[0]["score"]) == pytest.approx(score, abs=1e-6)
+    assert float(ranked(tmp_path / "out")[0]["score"]) == pytest.approx(score, abs=1e-9)  # all its digits
 
 
 def test_a_worker_that_dies_says_what_goes_on_where_it_was(clips, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,62 @@
+"""`synvita evaluate`, and `synvita tasks`: what it asks as a table, for scores that come back with `--scores`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from synvita.cli.configuration import settled
+from synvita.cli.exits import holes
+from synvita.cli.run import chosen, how, known_tasks, say, table, tiny_note
+from synvita.core.vocabulary import check_names
+
+EXAMPLE = """
+scores instead of answers (of a scorer, or of any model: a table with the columns file, caption, score in [0, 1]):
+  synvita tasks --run DIR --out pairs.csv
+  synvita rank pairs.csv --scorer qwen3_vl --device cuda --out ranked/
+  synvita evaluate --run DIR --scores ranked/ranked.csv --as qwen3_vl
+"""
+
+
+def run_tasks(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita.evaluate.tasks import write_pairs
+
+    settled(a, flags)
+    counts = write_pairs(a.run, a.out, None if a.tasks is None else known_tasks(a.tasks))
+    each = ", ".join(f"{name} {number}" for name, number in counts.items())
+    say(f"tasks: {sum(counts.values())} pairs in {a.out} ({each})")
+    return 0
+
+
+def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita import stages
+    from synvita.arms.left import all_arms
+    from synvita.inventory import arms_read
+
+    if a.name is not None and a.scores is None:
+        raise ValueError("--as: names the arm of --scores; give --scores TABLE, too")
+    if a.scores is not None and a.shard is not None:
+        raise ValueError("--scores: is read when all shards are done; leave it or --shard out")
+    config, scores = settled(a, flags), score_table(a)
+    models = None if a.models is None else chosen(a.models, "--models")
+    known = [*all_arms(config), *arms_read(a.run, config.train.seed), *([] if scores is None else [scores.arm])]
+    arms = None if a.arms is None else check_names(chosen(a.arms, "--arms"), known, "--arms")
+    which = stages.Which(models, arms, None if a.tasks is None else known_tasks(a.tasks))
+    if scores is not None:
+        taken = stages.read_scores(a.run, config, scores, models)
+        say(f"evaluate: {taken.text}")
+        sys.stderr.write(f"{taken.gaps}\n" if taken.gaps else "")
+    if stages.evaluate(a.run, config, how(a), which) is None:
+        say(f"evaluate: shard {a.shard} of the asking is done; when all are: synvita merge, then evaluate again")
+        return 0
+    say(table(a.run))
+    tiny_note(config)
+    return holes(a.run)
+
+
+def score_table(a: argparse.Namespace) -> Any:
+    from synvita.evaluate.from_table import ScoreTable
+    from synvita.ranking.table import files_beside
+
+    return None if a.scores is None else ScoreTable.read(a.scores, a.name, files_beside(a.scores))

@@ -25,8 +25,11 @@ VIDEO_LLAVA = "LanguageBind/Video-LLaVA-7B"
 PROJECTOR, VICUNA = "LanguageBind/Video-LLaVA-Pretrain-7B", "lmsys/vicuna-7b-v1.5"
 MINI_SCORERS = {
     "llava": {"checkpoint": "mini-llava", "rule": "both_ends"},
+    "instructblip": {"checkpoint": "mini-instructblip", "rule": "both_ends"},
+    "clip_flant5": {"checkpoint": "mini-clip-flant5", "rule": "both_ends"},
     "video_llm": {"checkpoint": "mini-video-llava"},
 }
+THREE = ("llava", "instructblip", "clip_flant5")  # the paper's ensemble (Sec. 4)
 PAPER_SCORERS = {
     "llava": "llava-hf/llava-1.5-13b-hf",
     "instructblip": "Salesforce/instructblip-flan-t5-xxl",
@@ -98,19 +101,19 @@ def plain(value: Any) -> Any:
 
 def mini() -> RunConfig:
     """The paper's central experiment in the miniature: 2,000 triplets, 4 epochs, seven trained arms."""
-    return RunConfig(WorldConfig(), weigh=WeighConfig(also=("video_llm",)), train=TrainConfig(arms=MINI_ARMS))
+    return RunConfig(WorldConfig(), weigh=WeighConfig(THREE, ("video_llm",)), train=TrainConfig(arms=MINI_ARMS))
 
 
 def mini_arm(arm: str) -> RunConfig:
     """One arm of `mini` beside the untrained model."""
     chosen = MINI_ARMS[arm]
-    return RunConfig(WorldConfig(), weigh=WeighConfig(also=chosen.scorers), train=TrainConfig(arms={arm: chosen}))
+    return RunConfig(WorldConfig(), weigh=WeighConfig(THREE, chosen.scorers), train=TrainConfig(arms={arm: chosen}))
 
 
 def own_triplets() -> RunConfig:
     """One's own triplets and clips with the tiny models; no oracle, because nobody knows the truth there."""
     without_truth = {name: arm for name, arm in ARMS.items() if arm.weights != "oracle"}
-    return RunConfig(weigh=WeighConfig(oracle=False), train=TrainConfig(arms=without_truth))
+    return RunConfig(weigh=WeighConfig(THREE, oracle=False), train=TrainConfig(arms=without_truth))
 
 
 # ---- full scale. micro_batch: examples that one GPU takes at a time. batch: all of a step; with fewer GPUs the rest is

@@ -25,7 +25,7 @@ from synvita.core.settings import build
 from synvita.core.store import write_atomic
 from synvita.core.vocabulary import BASELINE, CRITERIA, ORACLE_ARM, UNTRAINED, find_task, tasks
 from synvita.how import How
-from synvita.recipes import MINI_ARMS, RunConfig
+from synvita.recipes import MINI_ARMS, THREE, RunConfig
 from synvita.train.arms import Arm
 from synvita.weigh.real import TABLE_6
 
@@ -33,6 +33,7 @@ TABLE_4 = ("uniform", "target", "product", "hard", "difference")
 MARGINS = (0.2, 0.4, 0.6, 0.8)
 LAMBDAS = (0.001, 0.01, 0.1, 1.0)
 SHAPE_BLIND = "mini-video-llava-shape-blind"  # the base that was shipped first (docs/findings.md)
+BOTH = (*THREE, "video_llm")  # single frames and the whole video
 ON_BASES = (UNTRAINED, BASELINE, "uniform", "weighted_video", ORACLE_ARM)
 assert set(TABLE_4) < set(CRITERIA)
 
@@ -43,8 +44,9 @@ def all_arms() -> dict[str, Arm]:
     for criterion in TABLE_4[1:-1]:  # uniform and difference are `uniform`, `weighted`, `weighted_oracle`
         found[f"learned_{criterion}"] = Arm("learned", criterion=criterion)
     found["synvita_oracle"] = Arm("oracle", 1.0)
-    found["weighted_both"] = Arm("learned", scorers=("llava", "video_llm"))
-    found["synvita_both"] = Arm("learned", 1.0, scorers=("llava", "video_llm"))
+    found["weighted_llava"] = Arm("learned", scorers=("llava",))
+    found["weighted_both"] = Arm("learned", scorers=BOTH)
+    found["synvita_both"] = Arm("learned", 1.0, scorers=BOTH)
     found |= {f"margin_{m}": Arm("learned", 1.0, margin=m) for m in MARGINS[1:]}
     found |= {f"lambda_{weight}": Arm("learned", weight) for weight in LAMBDAS[:-1]}
     for kind in Misalignment:
@@ -72,11 +74,12 @@ def studies() -> dict[str, dict[str, str]]:
             "+ consistency (oracle)": "synvita_oracle",
         },
         "scorers": {
-            "single frames": "weighted",
+            "single frames, LLaVA": "weighted_llava",
+            "single frames, three scorers": "weighted",
             "the whole video": "weighted_video",
             "both": "weighted_both",
             "the truth": "weighted_oracle",
-            "single frames, + consistency": "synvita",
+            "single frames, three scorers, + consistency": "synvita",
             "the whole video, + consistency": "synvita_video",
             "both, + consistency": "synvita_both",
             "the truth, + consistency": "synvita_oracle",
@@ -105,7 +108,7 @@ def config_of(base: RunConfig, seed: int) -> RunConfig:
     if base.world is None:
         raise ValueError("study: needs the miniature's world (recipe mini)")
     world = replace(base.world, seed=seed)
-    weigh = replace(base.weigh, criteria=("difference", *TABLE_4[:-1]), also=("video_llm", "llava+video_llm"))
+    weigh = replace(base.weigh, criteria=("difference", *TABLE_4[:-1]), also=("video_llm", "llava", "+".join(BOTH)))
     train = replace(base.train, seed=seed, arms=all_arms())
     return replace(base, world=world, generate=replace(base.generate, seed=seed), weigh=weigh, train=train)
 
@@ -200,8 +203,8 @@ def collect(folder: Path) -> Path:
         if (run / "weights").exists():
             from synvita.evaluate.results import weight_quality
 
-            who = {"single frames": ["llava"], "the whole video": ["video_llm"], "both": ["llava", "video_llm"]}
-            quality[seed] = {name: found for name, some in who.items() if (found := weight_quality(run, some))}
+            who = {"single frames": THREE, "the whole video": ("video_llm",), "both": BOTH}
+            quality[seed] = {name: found for name, some in who.items() if (found := weight_quality(run, list(some)))}
     seconds = read_json(folder / "seconds.json") if (folder / "seconds.json").exists() else {}
     out = {"studies": studies(), "seconds": seconds, "arms": dict(sorted(arms.items())), "weights": quality}
     scorers = {path.parts[-3]: read_json(path) for path in sorted(folder.glob(f"seed-*/{TABLE_6}/figures.json"))}

@@ -34,7 +34,7 @@ def arms(results: dict) -> None:
     for axes, (task, title) in zip(panels, TASKS.items(), strict=True):
         for y, ((plain, consistent), colour) in enumerate(zip(ROWS.values(), COLOURS, strict=True)):
             for arm, shift, face in ((plain, -0.16, "white"), (consistent, 0.16, colour)):
-                if arm is None:
+                if arm not in results["arms"]:
                     continue
                 seeds = [100 * f[task] for f in results["arms"][arm].values()]
                 at = y + (shift if consistent else 0)

@@ -151,6 +151,8 @@ def render(results: dict[str, Any]) -> str:
         "had not trained.",
         "",
     ]
+    if "note" in results:
+        parts += [f"**{results['note']}**", ""]
     for name, rows in results["studies"].items():
         arms = on_common_seeds(list(dict.fromkeys((*rows.values(), *BASES[name]))), every)
         if not arms or name not in results["seconds"]:

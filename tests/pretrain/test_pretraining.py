@@ -163,7 +163,7 @@ def test_a_stopped_pre_training_ends_with_the_weights_and_log_of_an_uninterrupte
 
 
 def test_shipped_training_logs_lead_to_the_shipped_checkpoints(checkpoints):
-    for name in ("mini-video-llava", "mini-llava"):
+    for name in ("mini-video-llava", "mini-llava", "mini-clip-flant5", "mini-instructblip"):
         lines = [json.loads(line) for line in (checkpoints / name / "training.jsonl").read_text().splitlines()]
         stages = {line["stage"] for line in lines}
         assert stages == {"tower", "language"}

@@ -45,7 +45,8 @@ def test_an_arm_trained_and_asked_on_a_gpu_answers_as_one_of_the_cpu(small_run, 
     shutil.copytree(small_run, whole)
     for name in ("models", "results.json"):
         shutil.rmtree(whole / name, ignore_errors=True)
-    assert main(["train", "--run", str(whole), *settings]) == 0
+    for stage in ("train", "evaluate"):
+        assert main([stage, "--run", str(whole), *settings]) == 0
     files = sorted((whole / HOME / "pairs" / "real_only").rglob("*.jsonl"))
     assert len(files) > 3
     for path in files:

@@ -65,22 +65,21 @@ class VideoCrafter2Scheduler(SchedulerMixin, ConfigMixin):
             ascending = np.round(np.linspace(0, total, num_inference_steps + 1)[1:]).astype(int) - 1
         self.timesteps = torch.from_numpy(ascending[::-1].copy()).to(device)
 
-    def signal_and_noise(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        """sqrt(a_t) s_t and sqrt(1 - a_t), float64, on the CPU; two tables that everything else follows from."""
-        at = timesteps.cpu()
-        alpha = self.alphas_cumprod[at]
-        return alpha.sqrt() * self.scale[at], (1 - alpha).sqrt()
+    def _at(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """sqrt(a), sqrt(1 - a) and s, shaped to be multiplied with `like`; tables follow to its device and stay there."""
+        self.alphas_cumprod, self.scale = self.alphas_cumprod.to(like.device), self.scale.to(like.device)
+        a, shape = self.alphas_cumprod[timesteps], (-1, *[1] * (like.ndim - 1))
+        root, noise, scale = (v.to(like.dtype).view(shape) for v in (a.sqrt(), (1 - a).sqrt(), self.scale[timesteps]))
+        return root, noise, scale
 
     def add_noise(self, original: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        signal, sigma = (self._like(v, original) for v in self.signal_and_noise(timesteps))
-        return signal * original + sigma * noise
+        root, sigma, scale = self._at(timesteps, original)
+        return root * scale * original + sigma * noise
 
     def velocity(self, original: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """What a network of `v_prediction` is trained to predict."""
-        at = timesteps.cpu()
-        alpha = self.alphas_cumprod[at]
-        a, b = (self._like(v, original) for v in (alpha.sqrt(), (1 - alpha).sqrt() * self.scale[at]))
-        return a * noise - b * original
+        root, sigma, scale = self._at(timesteps, original)
+        return root * noise - sigma * scale * original
 
     def step(
         self,
@@ -101,22 +100,18 @@ class VideoCrafter2Scheduler(SchedulerMixin, ConfigMixin):
         at = int(timestep)
         here = int((self.timesteps == at).nonzero())
         before = int(self.timesteps[here + 1]) if here + 1 < len(self.timesteps) else 0
-        (a, s), (a_before, s_before) = ((self.alphas_cumprod[t], self.scale[t]) for t in (at, before))
+        a, a_before, s, s_before = (float(v[t]) for v in (self.alphas_cumprod, self.scale) for t in (at, before))
         x, out = sample.double(), model_output.double()
         if self.config.prediction_type == "epsilon":
             epsilon = out
-            scaled = (x - (1 - a).sqrt() * epsilon) / a.sqrt()
+            scaled = (x - (1 - a) ** 0.5 * epsilon) / a**0.5
         else:
-            epsilon = a.sqrt() * out + (1 - a).sqrt() * x
-            scaled = a.sqrt() * x - (1 - a).sqrt() * out
-        sigma = eta * ((1 - a_before) / (1 - a) * (1 - a / a_before)).sqrt()
+            epsilon = a**0.5 * out + (1 - a) ** 0.5 * x
+            scaled = a**0.5 * x - (1 - a) ** 0.5 * out
+        sigma = eta * ((1 - a_before) / (1 - a) * (1 - a / a_before)) ** 0.5
         original = scaled / s
-        down = a_before.sqrt() * s_before * original + (1 - a_before - sigma**2).sqrt() * epsilon
+        down = a_before**0.5 * s_before * original + (1 - a_before - sigma**2) ** 0.5 * epsilon
         if eta:
             assert noise is not None
             down = down + sigma * noise
         return down.to(sample.dtype), original.to(sample.dtype)
-
-    @staticmethod
-    def _like(values: Tensor, x: Tensor) -> Tensor:
-        return values.to(x.device, x.dtype).view(-1, *[1] * (x.ndim - 1))

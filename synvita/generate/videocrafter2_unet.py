@@ -137,7 +137,7 @@ class VideoCrafter2UNet(ModelMixin, ConfigMixin):
                     x = layer(x, frames) if isinstance(layer, TemporalTransformer) else layer(x)
             return x
 
-        x, skips = apart(latents), []
+        x, skips = apart(latents).contiguous(memory_format=torch.channels_last), []  # so `together` is a view
         for number, layers in enumerate(self.input_blocks):
             x = run(layers, x)
             if number == 0 and self.config.addition_attention:

@@ -168,7 +168,7 @@ def followed(mask: np.ndarray) -> tuple[list[np.ndarray], int]:
     last: list[np.ndarray] = []
     small = 0
     for t, frame in enumerate(mask):
-        labels, number = ndimage.label(frame, np.ones((3, 3)))
+        labels, number = ndimage.label(frame)
         areas = ndimage.sum_labels(frame, labels, range(1, number + 1))
         found = [labels == i + 1 for i, area in enumerate(areas) if area >= SMALLEST]
         centres = np.array([[_X[f].mean(), _Y[f].mean()] for f in found]).reshape(-1, 2)

@@ -29,6 +29,7 @@ RGB = {
 RADIUS = {"small": 5.0, "large": 8.0}  # pixels, at rest
 DIRECTION = {"moving left": (-1, 0), "moving right": (1, 0), "moving up": (0, -1), "moving down": (0, 1)}
 SUBFRAMES = ((0.0, 0.5), (0.4, 0.3), (0.8, 0.2))  # (frames back in time, opacity): the blur behind a moving thing
+APART = 1.5  # pixels between two things at least, wherever they come
 _Y, _X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) + 0.5
 
 
@@ -83,10 +84,10 @@ def coverage(shape: str, u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np
     return np.clip((1 - d) * radius + 0.5, 0.0, 1.0)
 
 
-def layout(scene: Content, path: Motion, rng: np.random.Generator, tries: int = 24) -> np.ndarray:
+def layout(scene: Content, path: Motion, rng: np.random.Generator, tries: int = 48, rounds: int = 30) -> np.ndarray:
     """Start positions (objects, 2) whose whole paths stay in the picture, apart, and in the stated relation.
 
-    Draws `tries` layouts at once and keeps the least bad one, so it always ends.
+    Draws `tries` layouts at once until one is right, and keeps the least bad one after `rounds`, so it always ends.
     """
     things = [scene.thing] * scene.count + ([scene.second] if scene.second else [])
     radius = np.array([rest_radius(scene, t) for t in things])
@@ -94,21 +95,34 @@ def layout(scene: Content, path: Motion, rng: np.random.Generator, tries: int = 
     low = np.array([[-path.x.min(), -path.y.min()]] * scene.count + [[0, 0]] * (len(things) - scene.count))
     high = np.array([[path.x.max(), path.y.max()]] * scene.count + [[0, 0]] * (len(things) - scene.count))
     low, high = low + reach[:, None], SIDE - high - reach[:, None]
-    start = low + (high - low) * rng.random((tries, len(things), 2))
-    penalty = np.zeros(tries)
-    for i in range(len(things)):
+    least, best = np.inf, np.zeros((len(things), 2))
+    for _ in range(rounds):
+        start = low + (high - low) * rng.random((tries, len(things), 2))
+        penalty = faults(scene, path, start, reach)
+        at = int(np.argmin(penalty))
+        if penalty[at] < least:
+            least, best = penalty[at], start[at]
+        if least == 0:
+            break
+    return best
+
+
+def faults(scene: Content, path: Motion, start: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """(tries,) how far layouts (tries, objects, 2) are from being right, in pixels; 0 where they are."""
+    penalty = np.zeros(len(start))
+    for i in range(len(reach)):
         for j in range(i):
             together = i < scene.count  # both move alike, so their distance stays
             px, py = (np.zeros(1), np.zeros(1)) if together else (path.x.ravel(), path.y.ravel())
             dx = start[:, j, 0, None] + px - start[:, i, 0, None]
             dy = start[:, j, 1, None] + py - start[:, i, 1, None]
-            gap = np.maximum(np.abs(dx), np.abs(dy)) - 0.9 * (reach[i] + reach[j])
+            gap = np.maximum(np.abs(dx), np.abs(dy)) - (reach[i] + reach[j]) - APART
             penalty += np.maximum(0, -gap).max(1)
             if scene.relation:
                 ahead = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[scene.relation]
                 across = np.abs(dy) if scene.relation in ("left of", "right of") else np.abs(dx)
                 penalty += 3 * np.maximum(0, 5.0 - ahead).max(1) + np.maximum(0, across - np.abs(ahead)).max(1)
-    return start[int(np.argmin(penalty))]
+    return penalty
 
 
 def rest_radius(scene: Content, thing: Thing | None) -> float:

@@ -1,4 +1,4 @@
-"""A fixed codec in the place of a pipeline's `vae`: squares of pixels become channels, nothing is lost, nothing learned.
+"""A fixed codec in the place of a pipeline's `vae`: squares of pixels become channels; nothing is lost or learned.
 
 For videos so small that a learned autoencoder would cost more than the network that works on its latents.
 """

@@ -40,9 +40,7 @@ class VideoCrafter2Pipeline(DiffusionPipeline):
         fps: int = 28,
     ) -> None:
         super().__init__()
-        self.register_modules(
-            vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler
-        )
+        self.register_modules(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler)
         self.register_to_config(
             num_frames=num_frames,
             height=height,
@@ -92,7 +90,13 @@ class VideoCrafter2Pipeline(DiffusionPipeline):
         given |= {"num_inference_steps": num_inference_steps, "eta": eta, "fps": fps}
         s = {name: self.config[name] if value is None else value for name, value in given.items()}
         factor, scale = self.vae_scale_factor, float(s["guidance_scale"])
-        shape = (len(prompts), self.unet.config.in_channels, s["num_frames"], s["height"] // factor, s["width"] // factor)
+        shape = (
+            len(prompts),
+            self.unet.config.in_channels,
+            s["num_frames"],
+            s["height"] // factor,
+            s["width"] // factor,
+        )
         text, dtype = self.encode_prompt(prompts), self.unet.dtype
         empty = self.encode_prompt([""]).expand_as(text) if scale != 1 else text[:0]
         context = torch.cat([empty, text]).to(dtype)

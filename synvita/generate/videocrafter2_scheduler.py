@@ -66,7 +66,7 @@ class VideoCrafter2Scheduler(SchedulerMixin, ConfigMixin):
         self.timesteps = torch.from_numpy(ascending[::-1].copy()).to(device)
 
     def _at(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """sqrt(a), sqrt(1 - a) and s, shaped to be multiplied with `like`; tables follow to its device and stay there."""
+        """sqrt(a), sqrt(1 - a) and s, shaped to be multiplied with `like`; the tables move to its device."""
         self.alphas_cumprod, self.scale = self.alphas_cumprod.to(like.device), self.scale.to(like.device)
         a, shape = self.alphas_cumprod[timesteps], (-1, *[1] * (like.ndim - 1))
         root, noise, scale = (v.to(like.dtype).view(shape) for v in (a.sqrt(), (1 - a).sqrt(), self.scale[timesteps]))

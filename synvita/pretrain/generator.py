@@ -45,7 +45,9 @@ class Objective:
     far noisier than usual, for where things are and what they are is decided under much noise.
     """
 
-    def __init__(self, pipeline: Any, device: str, teacher: Any = None, guidance: float = 3.0, empty: Any = None) -> None:
+    def __init__(
+        self, pipeline: Any, device: str, teacher: Any = None, guidance: float = 3.0, empty: Any = None
+    ) -> None:
         self.scheduler, self.vae, self.device = pipeline.scheduler, pipeline.vae, device
         self.teacher, self.guidance, self.empty = teacher, guidance, empty
         alpha, scale = self.scheduler.alphas_cumprod, self.scheduler.scale
@@ -71,10 +73,7 @@ class Objective:
         noise = torch.randn(clean.shape, generator=self.rng, device=self.device)
         at = self.timesteps(len(clean))
         noisy, ids = self.scheduler.add_noise(clean, noise, at), ids.to(self.device, non_blocking=True)
-        if self.teacher is None:
-            target = self.scheduler.velocity(clean, noise, at)
-        else:
-            target = self.guided(noisy, at, ids)
+        target = self.scheduler.velocity(clean, noise, at) if self.teacher is None else self.guided(noisy, at, ids)
         return (model(noisy, at, ids).float() - target).square().mean()
 
     @torch.no_grad()
@@ -92,8 +91,8 @@ def train(name: str, out: Path, plan: Plan, seed: int, device: str, workers: int
     pipeline = BUILT[name]()
     guide, empty = None, None
     if teacher is not None:
-        pipeline = type(pipeline).from_pretrained(teacher, torch_dtype=torch.float32).to(device)
-        guide = Denoising(type(pipeline).from_pretrained(teacher, torch_dtype=torch.float32).to(device)).eval()
+        pipeline = type(pipeline).from_pretrained(teacher, dtype=torch.float32).to(device)
+        guide = Denoising(type(pipeline).from_pretrained(teacher, dtype=torch.float32).to(device)).eval()
         guide.requires_grad_(False)
         empty = encode(pipeline.tokenizer, [""]).to(device)
     guidance = pipeline.config.guidance_scale

@@ -98,8 +98,13 @@ def one_thread(worker: int) -> None:
 
 def batches(data: Batches, first: int, workers: int, pinned: bool) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches from step `first` on, in order, made by `workers` processes ahead of their steps."""
-    ahead = {"prefetch_factor": 4, "persistent_workers": True, "worker_init_fn": one_thread} if workers else {}
+    ahead: dict[str, Any] = {"prefetch_factor": 2, "persistent_workers": True, "worker_init_fn": one_thread}
     loader = DataLoader(
-        data, batch_size=None, sampler=Steps(first), num_workers=workers, pin_memory=pinned, **ahead
+        data,
+        batch_size=None,
+        sampler=Steps(first),
+        num_workers=workers,
+        pin_memory=pinned,
+        **(ahead if workers else {}),
     )
     return iter(loader)

@@ -45,7 +45,7 @@ class Seen:
 
     @property
     def there(self) -> np.ndarray:
-        return self.opacity.any((1, 2))
+        return np.asarray(self.opacity.any((1, 2)))
 
     def centres(self) -> np.ndarray:
         """(T, 2): x, y of the centre of mass; NaN where it is not seen."""

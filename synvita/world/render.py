@@ -204,5 +204,6 @@ def render(scene: Content, look: str, rng: np.random.Generator) -> np.ndarray:
     if blurred:
         frames = soften(frames)
     frames *= 1 + flicker * rng.standard_normal((FRAMES, 1, 1, 1)).astype(np.float32)
-    frames += noise * rng.standard_normal(frames.shape, dtype=np.float32)
+    if noise:
+        frames += noise * rng.standard_normal(frames.shape, dtype=np.float32)
     return (np.clip(frames, 0, 1) * 255 + 0.5).astype(np.uint8)

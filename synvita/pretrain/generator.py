@@ -35,7 +35,9 @@ class Denoising(nn.Module):
         self.fps = pipeline.config.fps
 
     def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        return self.unet(noisy, timesteps, self.text(ids).last_hidden_state, self.fps)
+        """In half precision on a GPU; what goes in and comes out is not."""
+        with torch.autocast("cuda", torch.bfloat16, enabled=noisy.is_cuda):
+            return self.unet(noisy, timesteps, self.text(ids).last_hidden_state, self.fps).float()
 
 
 class Objective:
@@ -74,13 +76,13 @@ class Objective:
         at = self.timesteps(len(clean))
         noisy, ids = self.scheduler.add_noise(clean, noise, at), ids.to(self.device, non_blocking=True)
         target = self.scheduler.velocity(clean, noise, at) if self.teacher is None else self.guided(noisy, at, ids)
-        return (model(noisy, at, ids).float() - target).square().mean()
+        return (model(noisy, at, ids) - target).square().mean()
 
     @torch.no_grad()
     def guided(self, noisy: Tensor, at: Tensor, ids: Tensor) -> Tensor:
         """What the teacher predicts with guidance."""
         both = torch.cat([self.empty.expand_as(ids), ids])
-        without, with_text = self.teacher(torch.cat([noisy, noisy]), torch.cat([at, at]), both).float().chunk(2)
+        without, with_text = self.teacher(torch.cat([noisy, noisy]), torch.cat([at, at]), both).chunk(2)
         return without + self.guidance * (with_text - without)
 
 
@@ -104,12 +106,10 @@ def train(name: str, out: Path, plan: Plan, seed: int, device: str, workers: int
     run = GeneratorRun(out, model, plan, device)
     singles, dropped = (plan.singles, 0.1) if teacher is None else (0, 0.0)
     data = Batches(pipeline.tokenizer, seed, plan.batch, singles, dropped)
-    stream, cuda = batches(data, run.step, workers, pinned=device != "cpu"), device.startswith("cuda")
+    stream = batches(data, run.step, workers, pinned=device != "cpu")
     for step in run.steps():
         frames, ids = next(stream)
-        with torch.autocast("cuda", torch.bfloat16, enabled=cuda):
-            loss = objective(model, frames, ids, seed_of("noise", seed, step))
-        run.update(loss)
+        run.update(objective(model, frames, ids, seed_of("noise", seed, step)))
     run.average_into(model)
     folder = out / "checkpoint"
     if teacher is not None:

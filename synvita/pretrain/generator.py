@@ -101,7 +101,7 @@ def train(name: str, out: Path, plan: Plan, seed: int, device: str, workers: int
     model = Denoising(pipeline.to(device)).train()
     for part in (model, guide) if plan.compile else ():
         if part is not None:
-            part.unet.compile()
+            part.unet.compile(dynamic=False)  # the teacher gets twice as many clips
     objective = Objective(pipeline, device, guide, guidance, empty)
     run = GeneratorRun(out, model, plan, device)
     singles, dropped = (plan.singles, 0.1) if teacher is None else (0, 0.0)

@@ -20,7 +20,7 @@ from typing import Any
 from synvita.core.names import folder_name
 
 # Where and how fast a part works: no part of what it makes, so it may differ from call to call.
-PLACE = ("device", "device_map", "batch")
+PLACE = ("device", "device_map", "batch", "offload", "slicing")
 
 
 def load_backend(table: Mapping[str, str], name: str, knob: str) -> Any:

@@ -38,7 +38,11 @@ class GenerateConfig:
 
 
 def generator_part(name: str, entries: Entries, knob: str = "--generate.generator") -> Part:
-    """ValueError: nobody knows this name."""
+    """A name that is known or configured, module:Class, or diffusers:REPO_OR_FOLDER. ValueError: nobody knows it."""
+    kind, _, checkpoint = name.partition(":")
+    if kind == "diffusers" and checkpoint:
+        part = Part.of("generators", name, entries, knob)
+        return replace(part, use=kind, options={"checkpoint": checkpoint} | part.options)
     if name not in entries:
         check_known({**GENERATORS, **dict.fromkeys(entries, "")}, name, knob)
     return Part.of("generators", name, entries, knob)

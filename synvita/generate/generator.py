@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from synvita.core.backends import Part
 
-GENERATORS = {"world_simulator": "synvita.generate.world_simulator:WorldSimulator"}
+GENERATORS = {
+    "world_simulator": "synvita.generate.world_simulator:WorldSimulator",
+    "cogvideox": "synvita.generate.diffusers_generator:CogVideoX",
+    "cogvideox1.5": "synvita.generate.diffusers_generator:CogVideoX15",
+    "wan": "synvita.generate.diffusers_generator:Wan",
+    "ltx": "synvita.generate.diffusers_generator:LTX",
+    "diffusers": "synvita.generate.diffusers_generator:DiffusersGenerator",
+}
 NEEDS = ("describe", "generate")
 
 
@@ -17,29 +25,43 @@ class Generator(Protocol):
     """A text-to-video model. Its arguments are what the configuration says under `generators`; weights are loaded by
     `load`, or with the first clip, never when it is made.
 
-    Two methods may be there besides. `load()`: once per worker, before the first clip. `settings(triplet) -> dict`:
+    Three methods may be there besides. `load()`: once per worker, before the first clip. `settings(triplet) -> dict`:
     what a clip depends on besides its caption and seed; `generate` gets these as its third argument.
+    `prompt_tokens(captions) -> list[int]`: without weights; captions over describe()["token_limit"] are named before
+    the work begins.
     """
 
     def describe(self) -> dict[str, Any]:
         """{"revision": of code and weights, "fps": of its clips, "settings": {what else a clip depends on}}; no weights
-        are loaded. "upscale": how often each pixel is repeated when the file is written (default 1)."""
+        are loaded. "upscale": how often each pixel is repeated when the file is written (default 1). May be there, too:
+        "shape" ([T, H, W]), "token_limit"."""
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> Sequence[np.ndarray]:
-        """A video per caption: (T, H, W, 3) uint8, decided by caption and seed. ValueError: a caption that it refuses;
+        """A video per caption: (T, H, W, 3) uint8, decided by caption and seed; all black where its numbers
+        were none (NaN). ValueError: a caption that it refuses;
         the captions of that call are then asked one by one."""
 
 
 def load_generator(part: Part) -> Any:
     """ValueError: as `Part.make`; a description that lacks something."""
-    made = part.make(GENERATORS, NEEDS)
-    told = made.describe()
+    with named(part):
+        made = part.make(GENERATORS, NEEDS)
+        told = made.describe()
     if not isinstance(told, dict) or not isinstance(told.get("revision"), str) or not told["revision"]:
         raise ValueError(f"{part.knob}: describe() of {part.use} gives no 'revision' (text that names its weights)")
     fps = told.get("fps")
     if isinstance(fps, bool) or not isinstance(fps, int) or fps < 1:
         raise ValueError(f"{part.knob}: describe() of {part.use} gives {fps!r} for 'fps'; a whole number is needed")
     return made
+
+
+@contextlib.contextmanager
+def named(part: Part) -> Iterator[None]:
+    """A ValueError of a generator's own, which begins with its setting, begins with the knob as typed."""
+    try:
+        yield
+    except ValueError as error:
+        raise error if str(error).startswith("--") else ValueError(f"{part.knob}.{error}") from error
 
 
 def ask(generator: Any, captions: Sequence[str], seeds: Sequence[int], settings: Sequence[Any]) -> list[np.ndarray]:

@@ -1,0 +1,283 @@
+"""Any text-to-video pipeline of diffusers as a generator: a repo or folder, and a profile of how it is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from synvita.generate.diffusers_folder import PipelineFolder, look_at
+from synvita.generate.profiles import HOW_TO_WRITE, NEEDED, PROFILES, Profile, check_size, name_of
+
+DTYPES = ("float32", "float16", "bfloat16")
+OFFLOADS = ("none", "model", "sequential")
+
+
+class DiffusersGenerator:
+    """A `generate.generator.Generator` around diffusers' own pipeline.
+
+    Every clip draws its noise from a generator of its own, on the CPU, seeded by its seed: the same bits however clips
+    are batched and whatever the device is.
+
+    Args:
+        checkpoint: a repo or a folder in diffusers' format. device: cpu, cuda, cuda:1, mps.
+        dtype, height, width, frames, fps, steps, guidance, scheduler, tokens: as `Profile`; None: the checkpoint's
+            profile says.
+        offload: what lies in the machine's memory instead of the card's. none: nothing. model: all but the part at
+            work; every batch pays for moving each part once. sequential: all but the layer at work; the least memory,
+            several times slower.
+        tiling: decode frames in overlapping tiles: much less memory, a little slower, slightly other pixels.
+        slicing: decode a batch's clips one by one: less memory, the same pixels.
+        truncate_prompts: cut captions that are longer than the text encoder reads, instead of refusing them.
+    """
+
+    default: str | None = None
+    pipeline: str | None = None
+
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        device: str = "cpu",
+        dtype: str | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        frames: int | None = None,
+        fps: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        scheduler: str | None = None,
+        tokens: int | None = None,
+        offload: str = "none",
+        tiling: bool | None = None,
+        slicing: bool = True,
+        truncate_prompts: bool = False,
+    ):
+        given: dict[str, Any] = {
+            "dtype": dtype, "height": height, "width": width, "frames": frames, "fps": fps, "steps": steps,
+            "guidance": guidance, "scheduler": scheduler, "tokens": tokens, "tiling": tiling,
+        }  # fmt: skip
+        self.given: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        self.checkpoint = checkpoint or self.default
+        if self.checkpoint is None:
+            raise ValueError("checkpoint: none given; give a repo or a folder in diffusers' format")
+        self.device, self.offload, self.slicing, self.truncate_prompts = device, offload, slicing, truncate_prompts
+        check_values(self.given, offload, device)
+        self.pipe: Any = None
+
+    @cached_property
+    def folder(self) -> PipelineFolder:
+        """ValueError: as `look_at`; a checkpoint of another pipeline than this name stands for."""
+        found = look_at(str(self.checkpoint))
+        if self.pipeline not in (None, found.kind):
+            raise ValueError(
+                f"checkpoint: {self.checkpoint} is a {found.kind}, not a {self.pipeline}; "
+                f"use the generator diffusers:{self.checkpoint}"
+            )
+        return found
+
+    @cached_property
+    def profile(self) -> Profile:
+        """ValueError: there is none for such a pipeline; a size that the model cannot do."""
+        configs = [self.folder.config(name) for name in ("transformer", "vae")]
+        name = name_of(self.folder.kind, self.folder.index, *configs)
+        if name is not None:
+            found = replace(PROFILES[name], **self.given)
+        elif missing := [name for name in NEEDED if name not in self.given]:
+            text = f"no profile for a {self.folder.kind} (lacks {', '.join(missing)}); {HOW_TO_WRITE}"
+            raise ValueError(f"checkpoint: {text}")
+        else:
+            found = Profile(**self.given)
+        check_size(found)
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        made_by = ("side", "step", "fps")  # what only checks, and what has a place of its own
+        settings = {name: value for name, value in asdict(self.profile).items() if name not in made_by}
+        settings |= {"pipeline": self.folder.kind, "fps": self.profile.fps, "truncate_prompts": self.truncate_prompts}
+        return {
+            "revision": self.folder.revision,
+            "fps": self.profile.fps,
+            "settings": settings,
+            "shape": [self.profile.frames, self.profile.height, self.profile.width],
+            "token_limit": self.profile.tokens,
+        }
+
+    def load(self) -> None:
+        """ValueError: the device is not there; the pipeline cannot be loaded."""
+        if self.pipe is not None:
+            return
+        check_device(self.device)
+        import diffusers
+        import torch
+
+        profile = self.profile
+        dtype = {"default": getattr(torch, profile.dtype), "vae": getattr(torch, profile.vae_dtype or profile.dtype)}
+        with one_line("checkpoint", self.folder.source), memory(self.device):
+            pipe = getattr(diffusers, self.folder.kind).from_pretrained(
+                self.folder.source, revision=self.folder.commit, torch_dtype=dtype
+            )
+        if profile.scheduler:
+            kind = getattr(diffusers, profile.scheduler, None)
+            if kind is None:
+                raise ValueError(
+                    f"scheduler: diffusers has no {profile.scheduler!r}; give the name of one of its classes"
+                )
+            with one_line("scheduler", profile.scheduler):
+                pipe.scheduler = kind.from_config(pipe.scheduler.config)
+        pipe.set_progress_bar_config(disable=True)
+        for wanted, method in ((profile.tiling, "enable_tiling"), (self.slicing, "enable_slicing")):
+            if wanted and hasattr(pipe.vae, method):
+                getattr(pipe.vae, method)()
+        with memory(self.device):
+            self.pipe = place(pipe, self.device, self.offload)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        with one_line("checkpoint", f"{self.folder.source}: its tokenizer"):
+            return AutoTokenizer.from_pretrained(self.folder.path / "tokenizer")
+
+    def prompt_tokens(self, captions: Sequence[str]) -> list[int]:
+        """How many tokens each caption is, its end included; the weights are not loaded."""
+        return [len(self.tokenizer(caption)["input_ids"]) for caption in captions]
+
+    def check(self, captions: Sequence[str]) -> None:
+        """ValueError: an empty caption, or one that would be cut."""
+        limit = self.profile.tokens
+        for caption, number in zip(captions, self.prompt_tokens(captions), strict=True):
+            if not caption.strip():
+                raise ValueError("the caption is empty")
+            if number > limit and not self.truncate_prompts:
+                raise ValueError(
+                    f"the caption has {number} tokens, the text encoder reads {limit}; "
+                    "shorten it, or set truncate_prompts"
+                )
+
+    def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
+        """(T, H, W, 3) uint8 each; all black where the model's numbers were no numbers (NaN).
+
+        Raises:
+            ValueError: a caption that is empty or too long; what the pipeline itself refuses. MemoryError: with the
+            knobs that need less.
+        """
+        import torch
+
+        self.check(captions)
+        self.load()
+        profile, takes = self.profile, inspect.signature(self.pipe.__call__).parameters
+        more = {"max_sequence_length": profile.tokens, "frame_rate": profile.fps}
+        with memory(self.device):
+            found = self.pipe(
+                prompt=list(captions),
+                height=profile.height,
+                width=profile.width,
+                num_frames=profile.frames,
+                num_inference_steps=profile.steps,
+                guidance_scale=profile.guidance,
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                output_type="np",
+                **{name: value for name, value in more.items() if name in takes},
+            )
+        return [as_bytes(np.asarray(video)) for video in found.frames]
+
+
+def as_bytes(video: np.ndarray) -> np.ndarray:
+    """Frames in [0, 1] -> uint8, rounded; all black where a number is none."""
+    if not np.isfinite(video).all():
+        return np.zeros(video.shape, np.uint8)
+    return (video.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def check_values(given: dict[str, Any], offload: str, device: str) -> None:
+    """ValueError: a setting that cannot be, by its name."""
+    whole = [f.name for f in fields(Profile) if f.type == "int"]
+    for name in (name for name in whole if name in given):
+        value = given[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: {value!r} is not a positive whole number")
+    guidance = given.get("guidance", 1.0)
+    if isinstance(guidance, bool) or not isinstance(guidance, int | float) or not 0 <= guidance < 1000:
+        raise ValueError(f"guidance: {guidance!r} is no number from 0 on")
+    if given.get("dtype", DTYPES[0]) not in DTYPES:
+        raise ValueError(f"dtype: {given['dtype']!r} is none of {', '.join(DTYPES)}")
+    if offload not in OFFLOADS:
+        raise ValueError(f"offload: {offload!r} is none of {', '.join(OFFLOADS)}")
+    if offload != "none" and device == "cpu":
+        raise ValueError(f"offload: {offload} moves weights between a card and memory; give a device, or offload none")
+
+
+def check_device(device: str) -> None:
+    """ValueError: no such device here."""
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:  # a build without it asserts
+        reason = str(error).splitlines()[0][:160]
+        raise ValueError(f"device: {device!r} cannot be used here ({reason}); known: cpu, cuda, cuda:1, mps") from None
+
+
+def place(pipe: Any, device: str, offload: str) -> Any:
+    if offload == "none":
+        return pipe.to(device)
+    method = pipe.enable_model_cpu_offload if offload == "model" else pipe.enable_sequential_cpu_offload
+    method(device=device)
+    return pipe
+
+
+@contextlib.contextmanager
+def one_line(setting: str, what: str) -> Iterator[None]:
+    """What a library makes of junk is a line with the setting and the file."""
+    try:
+        yield
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        if "out of memory" in str(error) or "allocate memory" in str(error):
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{setting}: {what} cannot be loaded ({reason})") from error
+
+
+@contextlib.contextmanager
+def memory(device: str) -> Iterator[None]:
+    """Out of memory -> MemoryError with the settings that need less."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "out of memory" not in str(error) and "allocate memory" not in str(error):
+            raise
+        raise MemoryError(
+            f"out of memory on {device}; a smaller batch, offload model (or sequential), tiling true, or dtype "
+            "bfloat16 need less"
+        ) from error
+
+
+class CogVideoX(DiffusersGenerator):
+    """The paper's settings (Table 10). That it used the 2b checkpoint is inferred: 75 s a clip on an A100 fit it."""
+
+    default, pipeline = "THUDM/CogVideoX-2b", "CogVideoXPipeline"
+
+
+class CogVideoX15(DiffusersGenerator):
+    """CogVideoX 1.5, 5b."""
+
+    default, pipeline = "THUDM/CogVideoX1.5-5B", "CogVideoXPipeline"
+
+
+class Wan(DiffusersGenerator):
+    """Wan 2.1 and 2.2; the small one of 2.1 unless a checkpoint is given."""
+
+    default, pipeline = "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "WanPipeline"
+
+
+class LTX(DiffusersGenerator):
+    """LTX-Video."""
+
+    default, pipeline = "Lightricks/LTX-Video", "LTXPipeline"

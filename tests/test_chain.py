@@ -22,7 +22,7 @@ from synvita.core.artefacts import read_clips, read_scores
 from synvita.core.records import Triplet, clip_id
 from synvita.core.store import parse_lines, read_records
 from synvita.evaluate import metrics
-from synvita.recipes import MINI_ARMS
+from synvita.recipes import MINI_ARMS, THREE
 
 
 def test_the_run_folder_has_the_promised_records(small_run):
@@ -34,13 +34,17 @@ def test_the_run_folder_has_the_promised_records(small_run):
     for clip in clips:
         assert clip.clip_id == clip_id(clip.caption, clip.generator, clip.revision, clip.settings, clip.seed)
         assert clip.file == f"clips/world_simulator/{clip.clip_id}.mp4" and (small_run / clip.file).stat().st_size > 0
-    assert {s.scorer for s in scores} == {"llava", "video_llm", "world_truth"}
-    assert {(w.criterion, *w.scorers) for w in weights} == {("difference", s.scorer) for s in scores}
+    assert {s.scorer for s in scores} == {*THREE, "video_llm", "world_truth"}
+    assert {(w.criterion, *w.scorers) for w in weights} == {
+        ("difference", *group) for group in (THREE, ("video_llm",), ("world_truth",))
+    }
     by_key = {(s.clip_id, s.caption, s.scorer): s.score for s in scores}
     captions = {t.id: t for t in triplets}
     for w in weights:
         t = captions[w.triplet_id]
-        target, source = (by_key[w.clip_id, c, w.scorers[0]] for c in (t.negative_caption, t.caption))
+        target, source = (
+            np.mean([by_key[w.clip_id, c, scorer] for scorer in w.scorers]) for c in (t.negative_caption, t.caption)
+        )
         assert w.weight == pytest.approx(max(0, target - source), abs=1e-6)
 
 

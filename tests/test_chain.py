@@ -147,7 +147,7 @@ def test_arms_end_soon_after_a_parent_that_was_killed_alone(tmp_path):
     command += ["--arms", "real_only,uniform", "--world.triplets", "14"]
     command += ["--weigh.scorers", "[llava]", "--weigh.also", "[]"]
     parent = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(300):
+    for _ in range(500):
         if children_of(run):
             break
         time.sleep(0.1)

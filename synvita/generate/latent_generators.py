@@ -114,7 +114,7 @@ class LatentGenerator(ABC):
     def describe(self) -> dict[str, Any]:
         """All that decides a clip; no weights are loaded."""
         settings = {**self.chosen, "dtype": self.dtype, **self.more()}
-        return {"revision": revision(self.place, self.checkpoint), "fps": self.fps, "settings": settings}
+        return {"revision": revision_of(str(self.place or self.checkpoint)), "fps": self.fps, "settings": settings}
 
     def more(self) -> dict[str, Any]:
         """Further settings that a clip depends on."""
@@ -125,6 +125,7 @@ class LatentGenerator(ABC):
         if self.pipeline is not None:
             return
         import diffusers
+        import torch
         import transformers
 
         from synvita.core.devices import dtype_of
@@ -139,8 +140,12 @@ class LatentGenerator(ABC):
             pipeline = self.class_().from_pretrained(folder, dtype=dtype_of(self.dtype))
             pipeline.set_progress_bar_config(disable=True)
             self.pipeline = pipeline.to(self.device)
-        except (ValueError, OSError, KeyError) as error:
-            reason = " ".join(str(error).split())
+        except torch.OutOfMemoryError as error:
+            raise self.too_little_memory() from error
+        except MemoryError:
+            raise
+        except Exception as error:  # of a damaged folder the libraries say anything
+            reason = " ".join(str(error).split()) or type(error).__name__
             where = "" if str(place) in reason else f"{place}: "
             raise ValueError(f"{self.knob('checkpoint')}: {where}{reason}") from error
         try:
@@ -169,8 +174,11 @@ class LatentGenerator(ABC):
         try:
             return list(self.pipeline(list(captions), generator=own, **self.call()).frames)
         except torch.OutOfMemoryError as error:
-            knobs = ", ".join(self.knob(name) for name in ("batch", "dtype", "frames"))
-            raise MemoryError(f"{self.knob('device')}: {self.device} has too little memory; lower {knobs}") from error
+            raise self.too_little_memory() from error
+
+    def too_little_memory(self) -> MemoryError:
+        knobs = ", ".join(self.knob(name) for name in ("batch", "dtype", "frames"))
+        return MemoryError(f"{self.knob('device')}: {self.device} has too little memory; lower {knobs}")
 
     @abstractmethod
     def class_(self) -> Any:
@@ -219,8 +227,7 @@ class Lavie(LatentGenerator):
     def more(self) -> dict[str, Any]:
         if self.place is not None and self.place.is_dir():
             return {}
-        base = Path(self.base)
-        return {"scheduler": self.scheduler, "base": revision(base if base.is_dir() else None, self.base)}
+        return {"scheduler": self.scheduler, "base": revision_of(self.base)}
 
     def class_(self) -> Any:
         from synvita.generate.lavie import LaviePipeline
@@ -234,7 +241,7 @@ class Lavie(LatentGenerator):
         if not base.is_dir():
             wanted = ["vae/*", "text_encoder/*", "tokenizer/*", "unet/config.json"]
             base = fetch(self.base, wanted, self.knob("base"))
-        made_with = {"base": revision(base, self.base), "scheduler": self.scheduler}
+        made_with = {"base": revision_of(self.base), "scheduler": self.scheduler}
         return converted(path, made_with, lambda: lavie_pipeline(path, base, self.scheduler))
 
 
@@ -283,6 +290,16 @@ class VideoCrafter2(LatentGenerator):
         sampling = {"steps": steps, "guidance": guidance, "eta": eta, "fps_condition": fps_condition}
         super().__init__(checkpoint, device, dtype, fps, sizes | sampling)
 
+    def words(self, path: Path) -> str:
+        beside = path.with_name("tokenizer")
+        return str(beside) if beside.is_dir() else self.tokenizer
+
+    def more(self) -> dict[str, Any]:
+        if self.place is not None and self.place.is_dir():
+            return {}
+        words = self.tokenizer if self.place is None else self.words(self.place)
+        return {"tokenizer": revision_of(words)}
+
     def class_(self) -> Any:
         from synvita.generate.videocrafter2 import VideoCrafter2Pipeline
 
@@ -291,9 +308,8 @@ class VideoCrafter2(LatentGenerator):
     def converted(self, path: Path) -> Path:
         from synvita.generate.official_pipelines import converted, videocrafter2_pipeline
 
-        beside = path.with_name("tokenizer")
-        tokenizer = str(beside) if beside.is_dir() else self.tokenizer
-        return converted(path, {"tokenizer": self.tokenizer}, lambda: videocrafter2_pipeline(path, tokenizer))
+        words = self.words(path)
+        return converted(path, {"tokenizer": revision_of(words)}, lambda: videocrafter2_pipeline(path, words))
 
 
 def fetch(name: str, patterns: list[str], knob: str) -> Path:
@@ -306,12 +322,13 @@ def fetch(name: str, patterns: list[str], knob: str) -> Path:
         raise ValueError(f"{knob}: {name}: neither here nor reachable on the hub ({type(error).__name__})") from None
 
 
-def revision(place: Path | None, name: str) -> str:
-    """What names weights: a digest of a file or of all files of a folder; a name on the hub stands for itself."""
-    if place is None:
-        return name
+def revision_of(name: str) -> str:
+    """What names weights: a digest of a file, or of all files of a folder; a name on the hub stands for itself."""
+    place = Path(name)
     if place.is_file():
         return known_digest(place)
+    if not place.is_dir():
+        return name
     kinds = (".json", ".safetensors", ".bin", ".txt")
     files = sorted(p for p in place.rglob("*") if p.suffix in kinds and p.is_file())
     return digest([(p.relative_to(place).as_posix(), known_digest(p)) for p in files])

@@ -96,9 +96,17 @@ def lavie_pipeline(path: Path, base: Path, scheduler: str = "ddpm") -> LaviePipe
         if not (base / name).exists():
             raise ValueError(f"base: {base}: lacks {name}; give Stable Diffusion 1.4 in diffusers' format")
     unet = LavieUNet.from_official(read_official(path), read_json(base / "unet" / "config.json"))
-    vae = AutoencoderKL.from_pretrained(base, subfolder="vae")
-    text = CLIPTextModel.from_pretrained(base, subfolder="text_encoder")
+    vae, text = component(AutoencoderKL, base, "vae"), component(CLIPTextModel, base, "text_encoder")
     return LaviePipeline(vae, text, clip_tokenizer(str(base / "tokenizer")), unet, lavie_scheduler(scheduler))
+
+
+def component(kind: Any, base: Path, name: str) -> Any:
+    """ValueError: weights that the folder lacks; the libraries would draw them."""
+    made, told = kind.from_pretrained(base, subfolder=name, output_loading_info=True)
+    lacking = sorted(told["missing_keys"])
+    if lacking:
+        raise ValueError(f"base: {base / name}: lacks the tensor {lacking[0]} ({len(lacking)} in all); fetch it again")
+    return made
 
 
 def clip_tokenizer(name: str, **more: Any) -> Any:

@@ -18,6 +18,7 @@ from official_files import (
     write_lavie,
     write_videocrafter2,
 )
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from synvita.core.video import read_frames
@@ -241,3 +242,26 @@ def test_a_base_that_lacks_a_component_is_named(lavie_file, tmp_path):
     shutil.copy(lavie_file, path)
     with pytest.raises(ValueError, match=r"base: .*: lacks vae; give Stable Diffusion 1.4 in diffusers' format"):
         Lavie(str(path), str(base), **SMALL).load()
+
+
+def test_a_base_with_weights_missing_is_named_and_none_are_drawn(lavie_file, tmp_path):
+    for name, tensor in (
+        ("vae/diffusion_pytorch_model", "quant_conv.bias"),
+        ("text_encoder/model", "final_layer_norm.bias"),
+    ):
+        base = tmp_path / name.replace("/", "-")
+        shutil.copytree(lavie_file.parent / "base", base)
+        weights = load_file(base / f"{name}.safetensors")
+        del weights[tensor]
+        save_file(weights, base / f"{name}.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError, match=rf"lacks the tensor {tensor} \(1 in all\); fetch it again"):
+            lavie_pipeline(lavie_file, base)
+
+
+def test_a_damaged_pipeline_folder_is_one_line(lavie_file, tmp_path):
+    lavie_pipeline(lavie_file, lavie_file.parent / "base").save_pretrained(tmp_path)
+    weights = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"^--generators.lavie.checkpoint: ") as problem:
+        Lavie(str(tmp_path)).load()
+    assert "\n" not in str(problem.value)

@@ -124,7 +124,12 @@ class LatentGenerator(ABC):
         """ValueError: weights of another model, a damaged file, a size that the model cannot do."""
         if self.pipeline is not None:
             return
-        import diffusers
+        try:
+            import diffusers
+        except ImportError:
+            raise ValueError(
+                f"--generators.{self.known_as}: needs diffusers; pip install 'synvita[generators]'"
+            ) from None
         import torch
         import transformers
 
@@ -180,6 +185,27 @@ class LatentGenerator(ABC):
         knobs = ", ".join(self.knob(name) for name in ("batch", "dtype", "frames"))
         return MemoryError(f"{self.knob('device')}: {self.device} has too little memory; lower {knobs}")
 
+    def too_long(self, captions: Sequence[str]) -> dict[str, str]:
+        """Captions that the text encoder does not read to their end -> what happens to them. No weights are loaded.
+
+        Raises:
+            ValueError: the tokenizer is not there.
+        """
+        from synvita.generate.official_pipelines import clip_tokenizer
+
+        place = self.fetched()
+        tokenizer = clip_tokenizer(str(place / "tokenizer") if place.is_dir() else self.words(place))
+        limit, counts = tokenizer.model_max_length, [len(ids) for ids in tokenizer(list(captions))["input_ids"]]
+        return {
+            caption: f"{count} tokens with both ends; {self.known_as} reads {limit}, what is behind them is not seen"
+            for caption, count in zip(captions, counts, strict=True)
+            if count > limit
+        }
+
+    @abstractmethod
+    def words(self, path: Path) -> str:
+        """The tokenizer that goes with an official file: a folder or hub name."""
+
     @abstractmethod
     def class_(self) -> Any:
         """The pipeline's class."""
@@ -234,13 +260,17 @@ class Lavie(LatentGenerator):
 
         return LaviePipeline
 
+    def words(self, path: Path) -> str:
+        return str(self.found_base() / "tokenizer")
+
+    def found_base(self) -> Path:
+        wanted = ["vae/*", "text_encoder/*", "tokenizer/*", "unet/config.json"]
+        return Path(self.base) if Path(self.base).is_dir() else fetch(self.base, wanted, self.knob("base"))
+
     def converted(self, path: Path) -> Path:
         from synvita.generate.official_pipelines import converted, lavie_pipeline
 
-        base = Path(self.base)
-        if not base.is_dir():
-            wanted = ["vae/*", "text_encoder/*", "tokenizer/*", "unet/config.json"]
-            base = fetch(self.base, wanted, self.knob("base"))
+        base = self.found_base()
         made_with = {"base": revision_of(self.base), "scheduler": self.scheduler}
         return converted(path, made_with, lambda: lavie_pipeline(path, base, self.scheduler))
 

@@ -131,6 +131,33 @@ def test_folders_of_something_else_are_named(tmp_path):
         Lavie(str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["lavie", "videocrafter2"])
+def test_captions_that_would_be_cut_are_counted_and_named(name, knobs):
+    generator = synvita.generate.load(name, **knobs[name])
+    just, over = "a" * 75, "a" * 76  # the tiny tokenizer spells; both ends make two more
+    assert generator.too_long([just, over]) == {
+        over: f"78 tokens with both ends; {name} reads 77, what is behind them is not seen"
+    }
+    assert generator.pipeline is None
+
+
+@pytest.mark.parametrize("name", ["lavie", "videocrafter2"])
+def test_half_precision_makes_nearly_the_same_clip(name, knobs):
+    whole, half = (
+        synvita.generate.load(name, **knobs[name], **SMALL | {"dtype": dtype})
+        .generate(CAPTIONS[:1], [3])[0]
+        .astype(int)
+        for dtype in ("float32", "float16")
+    )
+    assert 0 < np.abs(whole - half).mean() < 2 < whole.std() / 10
+
+
+def test_without_diffusers_the_extra_is_named(knobs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(ValueError, match=r"^--generators.lavie: needs diffusers; pip install 'synvita\[generators\]'$"):
+        Lavie(**knobs["lavie"]).load()
+
+
 def test_an_empty_caption_is_refused(knobs):
     with pytest.raises(ValueError, match="the caption is empty"):
         Lavie(**knobs["lavie"], **SMALL).generate(["a ring", " "], [1, 2])

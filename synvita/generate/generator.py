@@ -11,8 +11,8 @@ from synvita.core.backends import Part
 
 GENERATORS = {
     "world_simulator": "synvita.generate.world_simulator:WorldSimulator",
-    "lavie": "synvita.generate.latent_generators:Lavie",
-    "videocrafter2": "synvita.generate.latent_generators:VideoCrafter2",
+    "lavie": "synvita.generate.lavie_generator:Lavie",
+    "videocrafter2": "synvita.generate.videocrafter2_generator:VideoCrafter2",
 }
 NEEDS = ("describe", "generate")
 

@@ -10,7 +10,9 @@ import torch
 from official_files import write_lavie, write_videocrafter2
 
 import synvita.generate
-from synvita.generate.latent_generators import Lavie, VideoCrafter2
+from synvita.generate.lavie import LaviePipeline
+from synvita.generate.lavie_generator import Lavie
+from synvita.generate.videocrafter2_generator import VideoCrafter2
 
 SMALL = {"frames": 3, "height": 16, "width": 24, "steps": 2, "dtype": "float32"}
 CAPTIONS = ["a red ring moving left", "two blue rings growing", "a cyan square"]
@@ -163,16 +165,44 @@ def test_an_empty_caption_is_refused(knobs):
         Lavie(**knobs["lavie"], **SMALL).generate(["a ring", " "], [1, 2])
 
 
-def test_too_little_memory_names_the_knobs_that_help(knobs, monkeypatch):
-    generator = Lavie(**knobs["lavie"], **SMALL)
-    generator.load()
-
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory"), MemoryError()]
+)
+def test_too_little_memory_names_the_knobs_that_help(error, knobs, monkeypatch):
     def full(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
-    monkeypatch.setattr(type(generator.pipeline), "__call__", full)
+    generator = Lavie(**knobs["lavie"], **SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(LaviePipeline, "to", full)
+        with pytest.raises(MemoryError, match=r"^--generators.lavie.device: cpu has too little memory; lower --gen"):
+            generator.load()
+    generator.load()
+    monkeypatch.setattr(LaviePipeline, "__call__", full)
     with pytest.raises(MemoryError, match=r"lower --generators.lavie.batch, --generators.lavie.dtype, --gen"):
         generator.generate(["a ring"], [1])
+
+
+def test_another_error_of_the_pipeline_stays_what_it_is(knobs, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("something else")
+
+    generator = Lavie(**knobs["lavie"], **SMALL)
+    generator.load()
+    monkeypatch.setattr(LaviePipeline, "__call__", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        generator.generate(["a ring"], [1])
+
+
+def test_a_folders_own_scheduler_is_not_overruled_in_silence(knobs, tmp_path):
+    first = Lavie(**knobs["lavie"], **SMALL, scheduler="ddim")
+    first.load()
+    first.pipeline.save_pretrained(tmp_path)
+    folder = Lavie(str(tmp_path), **SMALL)
+    folder.load()
+    assert type(folder.pipeline.scheduler).__name__ == "DDIMScheduler"
+    with pytest.raises(ValueError, match=r"--generators.lavie.scheduler: ddpm given, but .* has its own; leave it out"):
+        Lavie(str(tmp_path), scheduler="ddpm")
 
 
 def test_describing_videocrafter2_imports_no_torch():

@@ -24,10 +24,11 @@ from torch.nn import functional
 from synvita.core.video import read_frames
 from synvita.core.write_video import write_video
 from synvita.generate import official_pipelines
-from synvita.generate.latent_generators import Lavie, VideoCrafter2
 from synvita.generate.lavie import LaviePipeline
+from synvita.generate.lavie_generator import Lavie
 from synvita.generate.ldm_parts import ldm_vae, open_clip_text
 from synvita.generate.official_pipelines import lavie_pipeline, videocrafter2_pipeline
+from synvita.generate.videocrafter2_generator import VideoCrafter2
 
 SMALL = {"frames": 4, "height": 16, "width": 24, "steps": 2, "dtype": "float32"}
 CAPTION = "a red ring moving left"

@@ -38,18 +38,18 @@ class Lavie(LatentGenerator):
     ) -> None:
         if scheduler not in (None, "ddpm", "ddim"):
             raise ValueError(f"{self.knob('scheduler')}: unknown {scheduler!r}; known: ddpm, ddim")
-        self.base, self.scheduler = base, scheduler or "ddpm"
+        self.base = base
         sizes = {"frames": frames, "height": height, "width": width}
         super().__init__(checkpoint, device, dtype, fps, sizes | {"steps": steps, "guidance": guidance})
-        if scheduler and self.place is not None and self.place.is_dir():
+        own = self.place is not None and self.place.is_dir()
+        if scheduler and own:
             raise ValueError(f"{self.knob('scheduler')}: {scheduler} given, but {checkpoint} has its own; leave it out")
+        self.scheduler = None if own else scheduler or "ddpm"
         if not Path(base).is_dir() and not HUB_NAME.fullmatch(base):
             raise ValueError(f"{self.knob('base')}: {base}: no such folder; give Stable Diffusion 1.4's or a hub name")
 
     def more(self) -> dict[str, Any]:
-        if self.place is not None and self.place.is_dir():
-            return {}
-        return {"scheduler": self.scheduler, "base": revision_of(self.base)}
+        return {"scheduler": self.scheduler, "base": revision_of(self.base)} if self.scheduler else {}
 
     def class_(self) -> Any:
         from synvita.generate.lavie import LaviePipeline
@@ -67,5 +67,11 @@ class Lavie(LatentGenerator):
         from synvita.generate.official_pipelines import converted, lavie_pipeline
 
         base = self.found_base()
-        made_with = {"base": revision_of(self.base), "scheduler": self.scheduler}
-        return converted(path, made_with, lambda: lavie_pipeline(path, base, self.scheduler))
+        return converted(path, {"base": revision_of(self.base)}, lambda: lavie_pipeline(path, base))
+
+    def load(self) -> None:
+        super().load()
+        if self.scheduler:
+            from synvita.generate.lavie import lavie_scheduler
+
+            self.pipeline.scheduler = lavie_scheduler(self.scheduler)

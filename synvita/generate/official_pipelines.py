@@ -81,7 +81,7 @@ def check_schedule(tensors: dict[str, torch.Tensor], scheduler: VideoCrafter2Sch
             raise ValueError(f"{name}: not VideoCrafter2's schedule; another model's file")
 
 
-def lavie_pipeline(path: Path, base: Path, scheduler: str = "ddpm") -> LaviePipeline:
+def lavie_pipeline(path: Path, base: Path) -> LaviePipeline:
     """The pipeline of a `lavie_base.pt`; the rest is Stable Diffusion 1.4's.
 
     Args:
@@ -97,12 +97,16 @@ def lavie_pipeline(path: Path, base: Path, scheduler: str = "ddpm") -> LaviePipe
             raise ValueError(f"base: {base}: lacks {name}; give Stable Diffusion 1.4 in diffusers' format")
     unet = LavieUNet.from_official(read_official(path), read_json(base / "unet" / "config.json"))
     vae, text = component(AutoencoderKL, base, "vae"), component(CLIPTextModel, base, "text_encoder")
-    return LaviePipeline(vae, text, clip_tokenizer(str(base / "tokenizer")), unet, lavie_scheduler(scheduler))
+    return LaviePipeline(vae, text, clip_tokenizer(str(base / "tokenizer")), unet, lavie_scheduler())
 
 
 def component(kind: Any, base: Path, name: str) -> Any:
-    """ValueError: weights that the folder lacks; the libraries would draw them."""
-    made, told = kind.from_pretrained(base, subfolder=name, output_loading_info=True)
+    """ValueError: it cannot be read; weights that the folder lacks: the libraries would draw them."""
+    try:
+        made, told = kind.from_pretrained(base, subfolder=name, output_loading_info=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"base: {base / name}: cannot be read ({reason}); fetch it again") from None
     lacking = sorted(told["missing_keys"])
     if lacking:
         raise ValueError(f"base: {base / name}: lacks the tensor {lacking[0]} ({len(lacking)} in all); fetch it again")
@@ -110,7 +114,7 @@ def component(kind: Any, base: Path, name: str) -> Any:
 
 
 def clip_tokenizer(name: str, **more: Any) -> Any:
-    """ValueError: not there."""
+    """ValueError: it is not there, or no tokenizer."""
     from transformers import CLIPTokenizer
 
     try:

@@ -195,9 +195,10 @@ def test_another_error_of_the_pipeline_stays_what_it_is(knobs, monkeypatch):
 
 
 def test_a_folders_own_scheduler_is_not_overruled_in_silence(knobs, tmp_path):
-    first = Lavie(**knobs["lavie"], **SMALL, scheduler="ddim")
-    first.load()
-    first.pipeline.save_pretrained(tmp_path)
+    by_method = {method: Lavie(**knobs["lavie"], **SMALL, scheduler=method) for method in ("ddpm", "ddim")}
+    clips = [generator.generate(CAPTIONS[:1], [1])[0].tobytes() for generator in by_method.values()]
+    assert clips[0] != clips[1]
+    by_method["ddim"].pipeline.save_pretrained(tmp_path)
     folder = Lavie(str(tmp_path), **SMALL)
     folder.load()
     assert type(folder.pipeline.scheduler).__name__ == "DDIMScheduler"

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -138,6 +140,7 @@ def test_a_file_is_converted_once_and_its_sha256_recorded(lavie_file, tmp_path, 
     assert LaviePipeline.from_pretrained(folder).unet.config.cross_attention_dim == 32
     with monkeypatch.context() as patch:
         patch.setattr(official_pipelines, "read_official", None)
+        patch.setattr(official_pipelines, "alone", None)  # a folder that cannot be written will do, then
         assert np.array_equal(Lavie(**knobs).generate([CAPTION], [1])[0], first)
     before = Lavie(**knobs).describe()["revision"]
     weights = torch.load(path, weights_only=True)
@@ -146,6 +149,20 @@ def test_a_file_is_converted_once_and_its_sha256_recorded(lavie_file, tmp_path, 
     other = Lavie(**knobs)
     assert other.describe()["revision"] != before
     assert not np.array_equal(other.generate([CAPTION], [1])[0], first)
+
+
+def test_processes_that_want_the_same_file_wait_for_the_first(lavie_file, tmp_path):
+    path, made = tmp_path / "lavie_base.pt", []
+    shutil.copy(lavie_file, path)
+
+    def make():
+        made.append(path)
+        time.sleep(0.3)
+        return lavie_pipeline(path, lavie_file.parent / "base")
+
+    with ThreadPoolExecutor(3) as pool:
+        folders = list(pool.map(lambda _: official_pipelines.converted(path, {}, make), range(3)))
+    assert len(made) == 1 and len(set(folders)) == 1 and (folders[0] / "model_index.json").is_file()
 
 
 def test_a_conversion_that_fails_leaves_nothing_behind(lavie_file, tmp_path, monkeypatch):
@@ -256,6 +273,9 @@ def test_a_base_with_weights_missing_is_named_and_none_are_drawn(lavie_file, tmp
         del weights[tensor]
         save_file(weights, base / f"{name}.safetensors", metadata={"format": "pt"})
         with pytest.raises(ValueError, match=rf"lacks the tensor {tensor} \(1 in all\); fetch it again"):
+            lavie_pipeline(lavie_file, base)
+        (base / f"{name}.safetensors").unlink()
+        with pytest.raises(ValueError, match=r"^base: .*: cannot be read \(.*\); fetch it again$"):
             lavie_pipeline(lavie_file, base)
 
 

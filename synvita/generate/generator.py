@@ -9,7 +9,11 @@ import numpy as np
 
 from synvita.core.backends import Part
 
-GENERATORS = {"world_simulator": "synvita.generate.world_simulator:WorldSimulator"}
+GENERATORS = {
+    "world_simulator": "synvita.generate.world_simulator:WorldSimulator",
+    "lavie": "synvita.generate.lavie_generator:Lavie",
+    "videocrafter2": "synvita.generate.videocrafter2_generator:VideoCrafter2",
+}
 NEEDS = ("describe", "generate")
 
 

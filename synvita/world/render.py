@@ -1,7 +1,8 @@
-"""Scene -> 8 frames of 32 x 32 pixels in one of three looks.
+"""Scene -> 8 frames of 32 x 32 pixels in one of four looks.
 
 *web*: what the tiny models were pre-trained on, everything varies. *real*: textured and noisy. *synthetic*: what
-text-to-video models leave behind: washed-out colours, soft edges, a smooth background, flicker.
+text-to-video models leave behind: washed-out colours, soft edges, a smooth background, flicker. *clean*: a smooth
+background and plain colours; what the tiny text-to-video models learned from.
 Moving things leave a short blur on the side they come from, so one frame hints at motion, as real frames do.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 from synvita.world.scenes import Content, Thing
 
 FRAMES, SIDE, FPS = 8, 32, 8
-LOOKS = ("web", "real", "synthetic")
+LOOKS = ("web", "real", "synthetic", "clean")
 RGB = {
     "red": (215, 40, 40),
     "green": (50, 170, 60),
@@ -183,6 +184,9 @@ def paint(opacity: np.ndarray, colours: np.ndarray, look: str, rng: np.random.Ge
     elif look == "synthetic":
         background = 0.1 + 0.8 * grey + 0.16 * smooth_noise(rng, 1)
         saturation, noise, blurred, flicker = 0.6, 0.012, True, 0.07
+    elif look == "clean":
+        background = grey + 0.3 * (base - grey) + rng.uniform(0, 0.05) * smooth_noise(rng, 1)
+        saturation, noise, blurred, flicker = 0.9, 0.0, False, 0.0
     else:
         background = base + rng.uniform(0, 0.12) * smooth_noise(rng, int(rng.integers(1, 13)))
         saturation, noise = float(rng.uniform(0.5, 1.15)), float(rng.uniform(0.0, 0.06))
@@ -194,5 +198,6 @@ def paint(opacity: np.ndarray, colours: np.ndarray, look: str, rng: np.random.Ge
     if blurred:
         frames = soften(frames)
     frames *= 1 + flicker * rng.standard_normal((FRAMES, 1, 1, 1)).astype(np.float32)
-    frames += noise * rng.standard_normal(frames.shape, dtype=np.float32)
+    if noise:
+        frames += noise * rng.standard_normal(frames.shape, dtype=np.float32)
     return (np.clip(frames, 0, 1) * 255 + 0.5).astype(np.uint8)

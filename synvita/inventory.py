@@ -167,10 +167,13 @@ def merge_shards(run: Path, config: RunConfig) -> dict[str, Outcome]:
     if not merged:
         raise ValueError(f"--run: no shards wait in {run}; make some with: {again('generate', run)} --shard 1/8")
     if scores:
-        groups = [(scorer.part.name,) for scorer in scores] + config.weigh.ensembles
+        mine = tuple(scorer.part.name for scorer in scores)
         known = {stamp["scorer"]["name"] for _, stamp in stamps(run, "scores")}
+        groups = [group for group in config.weigh.ensembles if known.issuperset(group)]
+        if not set(mine).issubset(name for group in groups for name in group):
+            groups.append(mine)  # as `weigh --scorers` does with an ensemble that the configuration does not have
         with only_one(run, "weigh"):
-            weigh(run, config.weigh, [group for group in dict.fromkeys(groups) if known.issuperset(group)])
+            weigh(run, config.weigh, groups)
     return merged
 
 

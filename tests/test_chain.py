@@ -15,14 +15,14 @@ import pytest
 import torch
 import yaml
 from run_files import weight_rows
-from small import HOME, SMALL
+from small import HOME, SMALL, WEIGHTS
 
 from synvita.cli import main
 from synvita.core.artefacts import read_clips, read_scores
 from synvita.core.records import Triplet, clip_id
 from synvita.core.store import parse_lines, read_records
 from synvita.evaluate import metrics
-from synvita.recipes import MINI_ARMS
+from synvita.recipes import MINI_ARMS, THREE
 
 
 def test_the_run_folder_has_the_promised_records(small_run):
@@ -34,13 +34,17 @@ def test_the_run_folder_has_the_promised_records(small_run):
     for clip in clips:
         assert clip.clip_id == clip_id(clip.caption, clip.generator, clip.revision, clip.settings, clip.seed)
         assert clip.file == f"clips/world_simulator/{clip.clip_id}.mp4" and (small_run / clip.file).stat().st_size > 0
-    assert {s.scorer for s in scores} == {"llava", "video_llm", "world_truth"}
-    assert {(w.criterion, *w.scorers) for w in weights} == {("difference", s.scorer) for s in scores}
+    assert {s.scorer for s in scores} == {*THREE, "video_llm", "world_truth"}
+    assert {(w.criterion, *w.scorers) for w in weights} == {
+        ("difference", *group) for group in (THREE, ("video_llm",), ("world_truth",))
+    }
     by_key = {(s.clip_id, s.caption, s.scorer): s.score for s in scores}
     captions = {t.id: t for t in triplets}
     for w in weights:
         t = captions[w.triplet_id]
-        target, source = (by_key[w.clip_id, c, w.scorers[0]] for c in (t.negative_caption, t.caption))
+        target, source = (
+            np.mean([by_key[w.clip_id, c, scorer] for scorer in w.scorers]) for c in (t.negative_caption, t.caption)
+        )
         assert w.weight == pytest.approx(max(0, target - source), abs=1e-6)
 
 
@@ -56,7 +60,7 @@ def test_results_have_the_promised_keys_and_say_where_weights_come_from(small_ru
         assert 0 <= found["qa"]["accuracy"] <= 1
     assert {arm: found["temporal_attention"] for arm, found in arms.items()} == dict.fromkeys(arms, False)
     said = {arm: found["weights_from"] for arm, found in arms.items()}
-    assert said["weighted"] == said["synvita"] == "difference of llava"
+    assert said["weighted"] == said["synvita"] == "difference of llava + instructblip + clip_flant5"
     assert said["weighted_video"] == said["synvita_video"] == "difference of video_llm"
     assert said["weighted_oracle"] == "difference of world_truth" and said["uniform"] == "uniform (1.0)"
     assert said["off_the_shelf"] == "nothing trained" and said["real_only"].startswith("none")
@@ -117,7 +121,7 @@ def killed_and_resumed(reference, run, moments, arms):
         child.wait()
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0, f"killed after {moments} s"
     for file in (
-        "weights/llava-difference.jsonl",
+        f"weights/{WEIGHTS}.jsonl",
         "clips/world_simulator/clips.jsonl",
         "scores/llava/scores.jsonl",
         *(f"{HOME}/pairs/{arm}/0/{task}.jsonl" for arm in arms for task in ("open", "qa")),
@@ -140,9 +144,10 @@ def children_of(run):
 def test_arms_end_soon_after_a_parent_that_was_killed_alone(tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "synvita.cli", "demo", "--run", str(run), *SMALL, "--train.epochs", "50"]
-    command += ["--arms", "real_only,uniform", "--weigh.also", "[]", "--world.triplets", "14"]
+    command += ["--arms", "real_only,uniform", "--world.triplets", "14"]
+    command += ["--weigh.scorers", "[llava]", "--weigh.also", "[]"]
     parent = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(300):
+    for _ in range(500):
         if children_of(run):
             break
         time.sleep(0.1)
@@ -194,7 +199,7 @@ def test_an_arm_with_weights_that_nobody_made_is_refused_before_any_arm_begins(s
     shutil.copytree(small_run, run, ignore=shutil.ignore_patterns("models"))
     arm = "{broken: {weights: learned, scorers: [nobody]}}"
     line = refused(capsys, "train", "--run", run, "--arms", "broken,real_only", "--train.arms", arm)
-    assert "has no weights nobody-difference (there: llava-difference" in line
+    assert f"has no weights nobody-difference (there: {WEIGHTS}" in line
     assert not (run / "models").exists()
 
 
@@ -255,13 +260,13 @@ def test_a_weight_outside_0_1_is_named_by_file_and_line(small_run, tmp_path, cap
     for name in ("config.yaml", "triplets.jsonl"):
         shutil.copy(small_run / name, run / name)
     shutil.copytree(small_run / "weights", run / "weights")
-    path = run / "weights/llava-difference.jsonl"
+    path = run / f"weights/{WEIGHTS}.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     fields = json.loads(lines[2])
     lines[2] = json.dumps(fields).replace(f'"weight": {fields["weight"]}', f'"weight": {weight}') + "\n"
     path.write_text("".join(lines))
     line = refused(capsys, "arm", "--run", run, "--arm", "weighted")
-    assert "llava-difference.jsonl:3: " in line and ("NaN is not JSON" if weight == "NaN" else "weight: ") in line
+    assert f"{WEIGHTS}.jsonl:3: " in line and ("NaN is not JSON" if weight == "NaN" else "weight: ") in line
     assert weight == "NaN" or "[0, 1]" in line
 
 

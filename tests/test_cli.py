@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small import HOME
+from small import HOME, WEIGHTS
 
 from synvita.cli import main
 from synvita.core.run_folder import remove
@@ -170,7 +170,7 @@ def test_commands_in_messages_can_be_pasted_into_a_shell(tmp_path, capsys):
 def test_files_of_the_run_folder_edited_by_hand_are_named_with_their_line(small_run, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(small_run, run, ignore=shutil.ignore_patterns("cache", "real", "clips"))
-    weights = "weights/llava-difference.jsonl"
+    weights = f"weights/{WEIGHTS}.jsonl"
     cases = [
         ("triplets.jsonl", '{"id": 1}\n', "evaluate", "triplets.jsonl:1: a Triplet needs the key"),
         ("set_aside.jsonl", '{"id": "x"}\n', "generate", "set_aside.jsonl:1: needs stage, id and reason"),

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from small import HOME
+from small import HOME, WEIGHTS
 
 from synvita.cli import main
 from synvita.core.artefacts import read_clips, read_scores
@@ -97,7 +97,7 @@ def test_weights_of_scores_that_have_changed_are_refused_by_train_until_they_are
     fields = json.loads(lines[0])
     path.write_text("".join([json.dumps(fields | {"score": 1 - fields["score"]}) + "\n", *lines[1:]]))
     error = refused(capsys, "train", "--run", run, "--arms", "uniform")
-    assert "llava-difference.jsonl: scores/llava/scores.jsonl has changed since; once more: synvita weigh" in error
+    assert f"{WEIGHTS}.jsonl: scores/llava/scores.jsonl has changed since; once more: synvita weigh" in error
     assert main(["weigh", "--run", str(run)]) == 0
     assert main(["status", "--run", str(run)]) == 0
     from synvita.train.arms import Arm

@@ -73,7 +73,12 @@ def test_a_scorer_and_a_criterion_may_be_added_before_anything_is_trained(triple
     run = tmp_path / "run"
     shutil.copytree(triplets, run)
     assert main(["generate", "--run", str(run)]) == 0
-    assert main(["weigh", "--run", str(run), "--weigh.also", "[]", "--weigh.oracle", "false"]) == 0
+    assert (
+        main(
+            ["weigh", "--run", str(run), "--weigh.scorers", "[llava]", "--weigh.also", "[]", "--weigh.oracle", "false"]
+        )
+        == 0
+    )
     before = files(run)
     assert set(p.name for p in (run / "scores").iterdir()) == {"llava"}
     assert main(["weigh", "--run", str(run), "--weigh.also", "[video_llm]", "--weigh.criteria", "[product]"]) == 0

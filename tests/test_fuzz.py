@@ -16,7 +16,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from small import HOME
+from small import HOME, WEIGHTS
 
 from synvita.cli import main, score
 
@@ -196,7 +196,7 @@ def test_configurations(place, begun, data):
 
 RECORDS = [
     "triplets.jsonl", "clips/world_simulator/clips.jsonl", "clip_of_triplet.jsonl", "scores/llava/scores.jsonl",
-    "weights/llava-difference.jsonl", "weights/stamp.json", "results.json", "benchmarks/qa.jsonl",
+    f"weights/{WEIGHTS}.jsonl", "weights/stamp.json", "results.json", "benchmarks/qa.jsonl",
     "benchmarks/retrieval_events.jsonl", f"{HOME}/pairs/synvita/0/open.jsonl", f"{HOME}/pairs/uniform/0/qa.jsonl",
     f"{HOME}/adapters/synvita/0/arm.json", f"{HOME}/pairs/synvita/0/model.json",
 ]  # fmt: skip

@@ -78,7 +78,7 @@ def test_an_unknown_generator_lists_the_known_ones(tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["triplets", "make", "--run", str(run), *SMALL, "--generate.generator", "cogvideo"]) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "--generate.generator: unknown 'cogvideo'; known: world_simulator" in line
+    assert "--generate.generator: unknown 'cogvideo'; " in line and "world_simulator" in line
 
 
 def test_a_model_of_ones_own_is_scored_by_name(tmp_path, own_module):

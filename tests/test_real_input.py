@@ -13,6 +13,7 @@ from small import HOME
 
 from synvita import Aligner
 from synvita.cli import main
+from synvita.recipes import THREE
 
 CAPTIONS = ["a man walks his dog", 'a dog, "Rex", walks its man', "un café ☕ s'ouvre"]
 
@@ -150,7 +151,9 @@ def test_the_chain_runs_on_an_imported_table_and_names_what_is_set_aside(own_run
     assert "2 pairs could not be scored" in capsys.readouterr().err
     assert main(["report", "--run", str(run)]) == 0
     arms = json.loads((run / "results.json").read_text())["arms"]
-    assert arms["weighted"]["with_clip"] == 6 and arms["weighted"]["weights_from"] == "difference of llava"
+    assert (
+        arms["weighted"]["with_clip"] == 6 and arms["weighted"]["weights_from"] == f"difference of {' + '.join(THREE)}"
+    )
     assert arms["real_only"]["triplets"] == 6 and "broken.mp4" in arms["real_only"]["set_aside"][0]["video"]
     assert arms["weighted"]["in_distribution"]["expected"] == 14 and arms["weighted"]["in_distribution"]["missing"] == 2
     assert "broken.mp4" in (run / "set_aside.jsonl").read_text()

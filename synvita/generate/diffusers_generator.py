@@ -119,7 +119,7 @@ class DiffusersGenerator:
         dtype = {"default": getattr(torch, profile.dtype), "vae": getattr(torch, profile.vae_dtype or profile.dtype)}
         with one_line("checkpoint", self.folder.source), memory(self.device):
             pipe = getattr(diffusers, self.folder.kind).from_pretrained(
-                self.folder.source, revision=self.folder.commit, torch_dtype=dtype
+                self.folder.source, revision=self.folder.commit, dtype=dtype
             )
         if profile.scheduler:
             kind = getattr(diffusers, profile.scheduler, None)

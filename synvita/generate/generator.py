@@ -17,6 +17,8 @@ GENERATORS = {
     "wan": "synvita.generate.diffusers_generator:Wan",
     "ltx": "synvita.generate.diffusers_generator:LTX",
     "diffusers": "synvita.generate.diffusers_generator:DiffusersGenerator",
+    "lavie": "synvita.generate.lavie_generator:Lavie",
+    "videocrafter2": "synvita.generate.videocrafter2_generator:VideoCrafter2",
 }
 NEEDS = ("describe", "generate")
 

@@ -11,8 +11,17 @@ from diffusers import DiffusionPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from synvita.generate.latent_video import (
+    Videos,
+    decoded,
+    encode_prompts,
+    guidance_context,
+    guided,
+    latent_shape,
+    settled,
+    vae_scale_factor,
+)
 from synvita.generate.pixel_codec import PixelCodec  # noqa: F401 - a saved folder names it; diffusers finds what is loaded
-from synvita.generate.videocrafter2_blocks import apart, together
 from synvita.generate.videocrafter2_scheduler import VideoCrafter2Scheduler
 from synvita.generate.videocrafter2_unet import VideoCrafter2UNet
 
@@ -53,14 +62,10 @@ class VideoCrafter2Pipeline(DiffusionPipeline):
 
     @property
     def vae_scale_factor(self) -> int:
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return vae_scale_factor(self)
 
     def encode_prompt(self, prompts: Sequence[str]) -> Tensor:
-        """(B, L, context_dim): every position counts, padding too, as upstream."""
-        ids = self.tokenizer(
-            list(prompts), padding="max_length", truncation=True, max_length=self.tokenizer.model_max_length
-        )["input_ids"]
-        return self.text_encoder(torch.tensor(ids, device=self.device)).last_hidden_state
+        return encode_prompts(self, prompts)
 
     @torch.no_grad()
     def __call__(
@@ -84,44 +89,28 @@ class VideoCrafter2Pipeline(DiffusionPipeline):
             output_type: "np" for (B, T, H, W, 3) uint8, "latent" for what the network made.
         Returns:
             An object with `frames`.
+        Raises:
+            ValueError: a size, a number of frames or of steps that the model cannot do.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         given = {"num_frames": num_frames, "height": height, "width": width, "guidance_scale": guidance_scale}
-        given |= {"num_inference_steps": num_inference_steps, "eta": eta, "fps": fps}
-        s = {name: self.config[name] if value is None else value for name, value in given.items()}
-        factor, scale = self.vae_scale_factor, float(s["guidance_scale"])
-        shape = (
-            len(prompts),
-            self.unet.config.in_channels,
-            s["num_frames"],
-            s["height"] // factor,
-            s["width"] // factor,
-        )
-        text, dtype = self.encode_prompt(prompts), self.unet.dtype
-        empty = self.encode_prompt([""]).expand_as(text) if scale != 1 else text[:0]
-        context = torch.cat([empty, text]).to(dtype)
+        s = settled(self, given | {"num_inference_steps": num_inference_steps, "eta": eta, "fps": fps})
+        shape, scale = latent_shape(self, len(prompts), s), float(s["guidance_scale"])
+        context = guidance_context(self, prompts, scale)
+
+        def predict(latents: Tensor, times: Tensor) -> Tensor:
+            return self.unet(latents.to(self.unet.dtype), times, context, s["fps"])
+
         x = randn_tensor(shape, generator, self.device, torch.float32)
         self.scheduler.set_timesteps(s["num_inference_steps"], self.device)
         for time in self.progress_bar(self.scheduler.timesteps):
-            asked = x.to(dtype)
-            out = self.unet(torch.cat([asked, asked]) if scale != 1 else asked, time[None], context, s["fps"]).float()
-            if scale != 1:
-                without, with_text = out.chunk(2)
-                out = without + scale * (with_text - without)
+            out = guided(predict, x, time, scale)
             noise = randn_tensor(shape, generator, self.device, torch.float32) if s["eta"] else None
             x, _ = self.scheduler.step(out, time, x, s["eta"], noise)
+        frames = x if output_type == "latent" else self.decode(x)
         self.maybe_free_model_hooks()
-        return Videos(x if output_type == "latent" else self.decode(x))
+        return Videos(frames)
 
     def decode(self, latents: Tensor) -> np.ndarray:
         """(B, C, T, h, w) -> (B, T, H, W, 3) uint8, truncated as upstream's writer does."""
-        frames = apart(latents).to(self.vae.dtype) / self.vae.config.scaling_factor
-        pixels = together(self.vae.decode(frames).sample.float(), latents.shape[2]).permute(0, 2, 3, 4, 1)
-        return ((pixels.clamp(-1, 1) + 1) / 2 * 255).to(torch.uint8).cpu().numpy()
-
-
-class Videos:
-    """frames: (B, T, H, W, 3) uint8."""
-
-    def __init__(self, frames: Any) -> None:
-        self.frames = frames
+        return ((decoded(self, latents).clamp(-1, 1) + 1) / 2 * 255).to(torch.uint8).cpu().numpy()

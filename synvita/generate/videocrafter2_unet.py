@@ -15,6 +15,7 @@ from diffusers.models.embeddings import Timesteps
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from synvita.generate.official import fit
 from synvita.generate.videocrafter2_blocks import (
     Downsample,
     ResBlock,
@@ -148,6 +149,11 @@ class VideoCrafter2UNet(ModelMixin, ConfigMixin):
             x = run(layers, torch.cat([x, skips.pop()], 1))
         return together(self.out(x), frames)
 
+    @property
+    def size_multiple(self) -> int:
+        """Latents that it can halve and double again are multiples of this many squares high and wide."""
+        return 2 ** (len(self.config.channel_mult) - 1)
+
     def embedded(self, layers: nn.Sequential, values: Tensor) -> Tensor:
         return layers(self.sinusoids(values).to(layers[0].weight.dtype))
 
@@ -170,13 +176,4 @@ def load_unet(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> Vi
         unet = VideoCrafter2UNet(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
     if any(key.startswith(PREFIX) for key in state_dict):
         state_dict = {k[len(PREFIX) :]: v for k, v in state_dict.items() if k.startswith(PREFIX)}
-    ours = unet.state_dict()
-    for problem, keys in (("lacks", ours.keys() - state_dict.keys()), ("has", state_dict.keys() - ours.keys())):
-        if keys:
-            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise ValueError(f"no weights of this VideoCrafter2 network: the file {problem} {min(keys)!r}{more}")
-    for key, value in state_dict.items():
-        if value.shape != ours[key].shape:
-            raise ValueError(f"{key}: shape {tuple(value.shape)}; this network needs {tuple(ours[key].shape)}")
-    unet.load_state_dict({k: v.float() for k, v in state_dict.items()}, assign=True)
-    return unet.eval()
+    return fit(unet, state_dict, "VideoCrafter2")

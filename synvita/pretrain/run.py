@@ -3,8 +3,8 @@
     python -m synvita.pretrain.run video_llava --tower TOWER/tower.pt --out FOLDER [--device cuda --workers 8]
 
 Loss = cross-entropy of the answer (Yes/No + end) + cross-entropy of the caption; without captioning, matching stays at
-chance for minutes. First come pairs of one kind alone, at a rate of their own: a cue for which others can stand in is
-never learned beside them (docs/findings.md). Resumable: kill it at any moment and give the same command again.
+chance for minutes. After some steps come pairs of one kind alone, at a rate of their own: a cue for which others can
+stand in is never learned beside them (docs/world.md). Resumable: kill it at any moment and give the same command again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MIXES = {
     "single": Mix(("single",)),
     "wide": Mix(shape_kinds=KINDS),
 }
-PLAN = "shapes:300@2e-3/400,all:1700@1.2e-3"
+PLAN = "all:300@2e-3/600,shapes:300@1e-3,all:2000@1.2e-3,wide:600@8e-4"
 
 
 def parse_plan(text: str) -> list[Phase]:

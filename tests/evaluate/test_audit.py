@@ -11,6 +11,7 @@ from synvita.cli import main
 from synvita.core.records import Clip, Misalignment, ScoredClip, Triplet
 from synvita.core.store import write_records
 from synvita.evaluate.audit import agreement, as_text, audit, calibration_error, pairs_of, read_truth
+from synvita.recipes import THREE
 
 N = 40
 
@@ -140,7 +141,7 @@ def test_the_command_scores_nothing_and_prints_what_the_file_holds(small_run, tm
     assert main(["weigh", "--run", str(small_run), "--report"]) == 0
     text = capsys.readouterr().out
     found = json.loads((small_run / "weights" / "audit.json").read_text())
-    assert as_text(found) in text and set(found["scorers"]) == {"llava", "video_llm"}
+    assert as_text(found) in text and set(found["scorers"]) == {*THREE, "video_llm"}
     assert {p: p.stat().st_mtime_ns for p in (small_run / "scores").rglob("*")} == before
     again = tmp_path / "run"
     shutil.copytree(small_run, again)

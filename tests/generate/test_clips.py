@@ -221,7 +221,9 @@ def test_a_batch_is_asked_at_once_and_one_by_one_where_a_caption_is_refused(run,
 def test_an_unknown_generator_is_named_with_the_known_and_the_nearest():
     with pytest.raises(ValueError, match=r"^--generators: unknown 'world_simulato'; did you mean 'world_simulator'\?"):
         generator_part("world_simulato", {}, "--generators")
-    with pytest.raises(ValueError, match=r"^--generate\.generator: unknown 'x'; known: mine, world_simulator; or your"):
+    with pytest.raises(
+        ValueError, match=r"^--generate\.generator: unknown 'x'; known: .*mine, .*world_simulator; or your"
+    ):
         generator_part("x", {"mine": {"use": "a:B"}})
 
 

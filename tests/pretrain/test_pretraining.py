@@ -22,7 +22,7 @@ from synvita.pretrain.scenes import (
 from synvita.pretrain.states import ahead
 from synvita.world.captions import parse_caption
 from synvita.world.render import FRAMES, SIDE, draw_objects, paint
-from synvita.world.scenes import COLOURS, OPPOSITE, SHAPES, SIZES, Content, Thing, describes, draw_scene
+from synvita.world.scenes import COLOURS, KINDS, OPPOSITE, SHAPES, SIZES, Content, Thing, describes, draw_scene
 
 
 def test_tags_name_the_shapes_colours_sizes_and_pairs_of_a_scene():
@@ -76,6 +76,14 @@ def test_shape_pairs_are_equal_but_for_the_shape_and_the_negative_is_false():
             assert replace(said, thing=replace(said.thing, shape=wrong.thing.shape)) == wrong
 
 
+def test_wide_shape_pairs_come_in_every_kind_of_scene():
+    samples = draw_batch(2, 3, 80, replace(MIXES["wide"], shapes=1.0))
+    assert {parse_caption(s.said).kind for s in samples} == set(KINDS)
+    assert all(differences(a, b) == 1 and a.thing.shape != b.thing.shape for s in samples for a, b in edits(s))
+    narrow = draw_batch(2, 3, 80, replace(MIXES["all"], shapes=1.0))
+    assert {parse_caption(s.said).kind for s in narrow} == {"single"}
+
+
 def test_relation_pairs_are_equal_but_for_the_opposite_relation():
     for sample in draw_batch(2, 3, 40, RELATIONS_ALONE):
         for said, wrong in edits(sample):
@@ -112,7 +120,9 @@ def test_the_colours_of_a_patch_are_those_of_the_things_whose_centre_lies_in_it(
 
 
 def test_a_plan_is_read_as_it_is_written_and_a_part_that_is_none_is_named():
-    assert parse_plan(PLAN) == [Phase(300, SHAPES_ALONE, 2e-3, 400), Phase(1700, Mix(), 1.2e-3, 1700)]
+    first, second, _, last = parse_plan(PLAN)
+    assert first == Phase(300, Mix(), 2e-3, 600) and second == Phase(300, SHAPES_ALONE, 1e-3, 300)
+    assert last.mix.shape_kinds == KINDS and last.mix.shapes == 0.15
     assert parse_plan("related:5@1e-3") == [Phase(5, MIXES["related"], 1e-3, 5)]
     for wrong in ("shapes", "shape:3@1", "shapes:x@1", "all:3@1,"):
         with pytest.raises(ValueError, match="is not MIX:STEPS@PEAK"):

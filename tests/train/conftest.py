@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from small import WEIGHTS
 
 
 @pytest.fixture
@@ -25,9 +26,7 @@ def run(small_run, tmp_path) -> Path:
 def single(run) -> Path:
     """The same with one training triplet (and its clip): every step has the same batch in the same order."""
     lines = (run / "triplets.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    weighed = {
-        json.loads(line)["triplet_id"] for line in (run / "weights/llava-difference.jsonl").open(encoding="utf-8")
-    }
+    weighed = {json.loads(line)["triplet_id"] for line in (run / f"weights/{WEIGHTS}.jsonl").open(encoding="utf-8")}
     kept = next(line for line in lines if json.loads(line)["split"] == "train" and json.loads(line)["id"] in weighed)
     (run / "triplets.jsonl").write_text(kept, encoding="utf-8")
     return run

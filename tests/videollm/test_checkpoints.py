@@ -1,5 +1,7 @@
 """Where a model name leads, and what a folder may and may not say about its weights."""
 
+import tomllib
+
 import pytest
 
 from synvita.videollm.checkpoints import miniature_warning
@@ -24,3 +26,12 @@ def test_a_folder_of_the_same_name_is_no_miniature(tmp_path, monkeypatch):
     (tmp_path / "mini-llava").mkdir()
     (tmp_path / "mini-llava" / "config.json").write_text("{}")
     assert miniature_warning(tmp_path / "mini-llava") is None
+
+
+def test_every_file_of_a_shipped_checkpoint_goes_into_the_wheel(checkpoints):
+    package = checkpoints.parent
+    settings = tomllib.loads((package.parent.parent / "pyproject.toml").read_text())
+    patterns = settings["tool"]["setuptools"]["package-data"]["synvita.world"]
+    packed = {path for pattern in patterns for path in package.glob(pattern) if path.is_file()}
+    files = {path for path in checkpoints.rglob("*") if path.is_file()}
+    assert files == packed and any(len(path.relative_to(checkpoints).parts) > 2 for path in files)

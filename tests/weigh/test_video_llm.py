@@ -49,7 +49,8 @@ def test_its_weights_stand_beside_the_ensembles_and_an_arm_names_them(small_run,
     for name in ("triplets.jsonl", "clip_of_triplet.jsonl"):
         (run / name).write_bytes((small_run / name).read_bytes())
     (run / "clips").symlink_to(small_run / "clips")
-    shutil.copytree(small_run / "scores", run / "scores")
+    for scorer in ("llava", "video_llm", "world_truth"):
+        shutil.copytree(small_run / "scores" / scorer, run / "scores" / scorer)
     config = WeighConfig(also=("video_llm", "llava+video_llm"), criteria=("difference", "product"))
     score(run, config)
     assert {s.scorer for s in read_scores(run)} == {"llava", "video_llm", "world_truth"}

@@ -25,6 +25,8 @@ from synvita.recipes import RunConfig
 from synvita.train.arm_folder import is_trained
 
 if TYPE_CHECKING:
+    from synvita.generate.clips import MakeClips
+    from synvita.generate.plan import Plan
     from synvita.weigh.stage import ScoreClips
 
 
@@ -86,9 +88,23 @@ def make_clips(
     Args:
         generators: one after the other (default: the configuration's). One that cannot be had is refused before the
             first begins.
-    Returns generator -> counts.
+    Returns generator -> counts. Captions that a generator does not read to their end are named on stderr.
     """
-    from synvita.generate.clips import MakeClips, generator_part, link
+    from synvita.generate.clips import link
+    from synvita.generate.plan import name_long_prompts
+
+    found = {}
+    for name, stage in clip_stages(run, config, generators).items():
+        name_long_prompts(run, stage)
+        found[name] = counts(how.run(stage, run), "clips")
+        if how.shard is None:
+            link(run, stage)
+    return found
+
+
+def clip_stages(run: Path, config: RunConfig, generators: Sequence[str] = ()) -> dict[str, MakeClips]:
+    """Generator -> its stage. ValueError: one cannot be had, or has made its folder otherwise."""
+    from synvita.generate.clips import MakeClips, generator_part
 
     need(run, "triplets.jsonl", "triplets make")
     names = generators or [config.generate.generator]
@@ -97,12 +113,14 @@ def make_clips(
     every = {part.name: MakeClips(part, config.generate.seed) for part in parts}
     for stage in every.values():
         check_stamp(run, stage)
-    found = {}
-    for name, stage in every.items():
-        found[name] = counts(how.run(stage, run), "clips")
-        if how.shard is None:
-            link(run, stage)
-    return found
+    return every
+
+
+def plan_clips(run: Path, config: RunConfig, generators: Sequence[str] = ()) -> dict[str, Plan]:
+    """Generator -> what its clips will cost. Nothing is made or written."""
+    from synvita.generate.plan import plan_of
+
+    return {name: plan_of(run, stage) for name, stage in clip_stages(run, config, generators).items()}
 
 
 def make_weights(run: Path, config: RunConfig, how: How = HERE, scorers: Sequence[str] | None = None) -> dict[str, int]:

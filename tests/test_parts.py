@@ -9,6 +9,7 @@ import pytest
 from naive_instructblip import write_checkpoint
 from official_files import write_lavie, write_videocrafter2
 from run_files import MINI
+from tiny_pipelines import MAKE, SMALL, save
 from tiny_qwen import tiny_checkpoint
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -61,7 +62,10 @@ def tiny_generators(tmp_path_factory):
     root = tmp_path_factory.mktemp("generators")
     small = {"dtype": "float32", "frames": 2, "height": 8, "width": 8, "steps": 2}
     lavie = write_lavie(root / "lavie")
+    pipelines = {name: {"checkpoint": str(save(name, root / name)), **SMALL} for name in MAKE}
     return {
+        **pipelines,
+        "diffusers": pipelines["wan"],
         "lavie": {"checkpoint": str(lavie), "base": str(lavie.parent / "base"), **small},
         "videocrafter2": {"checkpoint": str(write_videocrafter2(root / "videocrafter2")), **small},
     }

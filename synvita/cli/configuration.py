@@ -8,8 +8,8 @@ import sys
 from typing import Any
 
 
-def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
-    """The run's configuration: recipe or the folder's own, then --config, then flags; claims the folder."""
+def settled(arguments: argparse.Namespace, flags: list[str], claim: bool = True) -> Any:
+    """The run's configuration: recipe or the folder's own, then --config, then flags; claims the folder if asked."""
     from synvita import inventory, stages
     from synvita.core.identity import VERIFY
     from synvita.core.reading import read_yaml
@@ -35,7 +35,8 @@ def settled(arguments: argparse.Namespace, flags: list[str]) -> Any:
         raise ValueError(f"--run: {arguments.run} is no run folder (no config.yaml); begin with synvita triplets")
     stages.check_backends(config, arguments.command)
     inventory.check_stamps(arguments.run, config)
-    claim_run(arguments.run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
+    if claim:
+        claim_run(arguments.run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
     return config
 
 

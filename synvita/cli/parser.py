@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita import __version__
-from synvita.cli import configuration, evaluate, rank, run, score, study
+from synvita.cli import clip, configuration, evaluate, rank, run, score, study
 from synvita.cli.exits import EXIT
 from synvita.cli.settings_help import settings_help
 
@@ -107,6 +107,10 @@ def parser() -> argparse.ArgumentParser:
         "--clips", type=Path, metavar="TABLE", help="take existing clips instead: CSV or JSONL caption,file"
     )
     generate.add_argument("--generators", metavar="A,B", help="these generators, one after the other, beside others")
+    generate.add_argument(
+        "--dry-run", action="store_true", help="make nothing: say clips, hours, gigabytes, long prompts"
+    )
+    clip.add_parser(commands, whole)
     weigh = stage(
         "weigh", "stage 3: score every clip with both captions and turn the scores into weights", run.run_weigh
     )

@@ -69,7 +69,9 @@ def run_import(a: argparse.Namespace, flags: list[str]) -> int:
 def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
 
-    config = settled(a, flags)
+    if a.dry_run and (a.clips is not None or a.shard is not None):
+        raise ValueError("--dry-run: says what all clips of generators cost; leave --clips and --shard out")
+    config = settled(a, flags, claim=not a.dry_run)
     if a.clips is not None:
         from synvita.core.run_folder import need
         from synvita.generate.existing import take_clips
@@ -77,6 +79,10 @@ def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
         say_counts("generate", take_clips(need(a.run, "triplets.jsonl", "triplets import").parent, a.clips))
         return left_out(a.run, "generate")
     generators = [] if a.generators is None else chosen(a.generators, "--generators")
+    if a.dry_run:
+        for name, plan in stages.plan_clips(a.run, config, generators).items():
+            say(plan.text(name, a.workers))
+        return 0
     found = stages.make_clips(a.run, config, how(a), generators)
     for name, counts in found.items():
         say_counts("generate" if len(found) == 1 else f"generate: {name}", counts)

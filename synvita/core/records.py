@@ -131,7 +131,8 @@ class Item:
 class Clip:
     """A synthetic video: what it was asked to show, by which generator, and its file (relative to the run folder).
 
-    `digest`: of the file's bytes; empty = nobody has looked.
+    `digest`: of the file's bytes; empty = nobody has looked. `retry_seed`: what it was made with instead of `seed`,
+    which gave a black clip.
     """
 
     clip_id: str
@@ -142,6 +143,7 @@ class Clip:
     seed: int
     file: str
     digest: str = ""
+    retry_seed: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("clip_id", "caption", "generator", "revision", "file"):
@@ -149,6 +151,8 @@ class Clip:
         if not isinstance(self.settings, dict):
             raise ValueError(f"settings: expected an object like {{...}}, got {reprlib.repr(self.settings)}")
         require_whole("seed", self.seed)
+        if self.retry_seed is not None:
+            require_whole("retry_seed", self.retry_seed)
 
 
 def clip_id(caption: str, generator: str, revision: str, settings: dict[str, Any], seed: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +18,11 @@ from synvita.core.provenance import file_digest, seed_of
 from synvita.core.records import Clip, Triplet, clip_id, require_whole
 from synvita.core.stage import Resources, SetAside, resources_of
 from synvita.core.store import read_records
+from synvita.core.timings import note_seconds
+from synvita.core.video import decode_in_order
 from synvita.core.write_video import write_video
-from synvita.generate.generator import GENERATORS, ask, load_generator
+from synvita.generate.generator import GENERATORS, ask, load_generator, named
+from synvita.generate.look import is_black, is_static
 
 Entries = Mapping[str, Mapping[str, Any]]
 
@@ -107,18 +112,42 @@ class MakeClips:
     def setup(self) -> None:
         self.generator = self.generator or load_generator(self.part)
         if callable(getattr(self.generator, "load", None)):
-            self.generator.load()
+            with named(self.part):
+                self.generator.load()
 
     def work(self, run: Path, batch: Sequence[Clip]) -> list[list[Clip] | SetAside]:
-        """A caption that the generator refuses is set aside with its reason."""
+        """A caption that the generator refuses, or that gives a black clip twice, is set aside with its reason."""
+        start = time.monotonic()
+        videos = self.videos(batch)
+        steps, seconds = self.told.get("settings", {}).get("steps"), (time.monotonic() - start) / len(batch)
         found: list[list[Clip] | SetAside] = []
-        for clip, video in zip(batch, self.videos(batch), strict=True):
-            if isinstance(video, SetAside):
-                found.append(video)
-                continue
-            write_video(run / clip.file, video, self.told["fps"], self.told.get("upscale", 1))
-            found.append([replace(clip, digest=file_digest(run / clip.file))])
+        for clip, video in zip(batch, videos, strict=True):
+            note_seconds(run / self.folder, clip.clip_id, seconds, steps=steps, batch=len(batch))
+            if not isinstance(video, SetAside) and is_black(video):
+                other = seed_of(clip.clip_id, 1)
+                clip, (video,) = replace(clip, retry_seed=other), self.videos([replace(clip, seed=other)])
+                if not isinstance(video, SetAside) and is_black(video):
+                    video = SetAside(f"black or no numbers (NaN), with seed {clip.seed} and with {other}")
+            found.append(video if isinstance(video, SetAside) else [self.kept(run, clip, video)])
         return found
+
+    def kept(self, run: Path, clip: Clip, video: np.ndarray) -> Clip:
+        """The record of a clip, whose file is there and has been decoded once.
+
+        Raises:
+            ValueError: the file does not give its frames back: the disk, or the encoder.
+        """
+        path = run / clip.file
+        if is_static(video):
+            warnings.warn(f"{clip.file}: nothing moves in it ({clip.caption!r})", stacklevel=2)
+        write_video(path, video, self.told["fps"], self.told.get("upscale", 1))
+        number = decode_in_order(path, [], to_end=True)[1]
+        if number != len(video):
+            path.unlink()
+            raise ValueError(
+                f"{path}: {len(video)} frames were written, {number} decode; check the disk, then run again"
+            )
+        return replace(clip, digest=file_digest(path))
 
     def videos(self, batch: Sequence[Clip]) -> list[np.ndarray | SetAside]:
         try:

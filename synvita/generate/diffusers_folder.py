@@ -78,8 +78,10 @@ def fetch(repo: str) -> Path:
 
 
 def check_text_to_video(folder: PipelineFolder) -> None:
-    import diffusers
-
+    try:
+        import diffusers
+    except ImportError:
+        raise ValueError("checkpoint: needs diffusers; pip install 'synvita[generators]'") from None
     kind = getattr(diffusers, folder.kind, None)
     if kind is None:
         raise ValueError(f"checkpoint: {folder.source} is a {folder.kind}, which diffusers does not have; upgrade it")

@@ -33,7 +33,6 @@ class DiffusersGenerator:
             several times slower.
         tiling: decode frames in overlapping tiles: much less memory, a little slower, slightly other pixels.
         slicing: decode a batch's clips one by one: less memory, the same pixels.
-        truncate_prompts: cut captions that are longer than the text encoder reads, instead of refusing them.
     """
 
     default: str | None = None
@@ -55,7 +54,6 @@ class DiffusersGenerator:
         offload: str = "none",
         tiling: bool | None = None,
         slicing: bool = True,
-        truncate_prompts: bool = False,
     ):
         given: dict[str, Any] = {
             "dtype": dtype, "height": height, "width": width, "frames": frames, "fps": fps, "steps": steps,
@@ -65,7 +63,7 @@ class DiffusersGenerator:
         self.checkpoint = checkpoint or self.default
         if self.checkpoint is None:
             raise ValueError("checkpoint: none given; give a repo or a folder in diffusers' format")
-        self.device, self.offload, self.slicing, self.truncate_prompts = device, offload, slicing, truncate_prompts
+        self.device, self.offload, self.slicing = device, offload, slicing
         check_values(self.given, offload, device)
         self.pipe: Any = None
 
@@ -98,13 +96,11 @@ class DiffusersGenerator:
     def describe(self) -> dict[str, Any]:
         made_by = ("side", "step", "fps")  # what only checks, and what has a place of its own
         settings = {name: value for name, value in asdict(self.profile).items() if name not in made_by}
-        settings |= {"pipeline": self.folder.kind, "fps": self.profile.fps, "truncate_prompts": self.truncate_prompts}
+        settings |= {"pipeline": self.folder.kind, "fps": self.profile.fps}
         return {
             "revision": self.folder.revision,
             "fps": self.profile.fps,
             "settings": settings,
-            "shape": [self.profile.frames, self.profile.height, self.profile.width],
-            "token_limit": self.profile.tokens,
         }
 
     def load(self) -> None:
@@ -143,32 +139,25 @@ class DiffusersGenerator:
         with one_line("checkpoint", f"{self.folder.source}: its tokenizer"):
             return AutoTokenizer.from_pretrained(self.folder.path / "tokenizer")
 
-    def prompt_tokens(self, captions: Sequence[str]) -> list[int]:
-        """How many tokens each caption is, its end included; the weights are not loaded."""
-        return [len(self.tokenizer(caption)["input_ids"]) for caption in captions]
-
-    def check(self, captions: Sequence[str]) -> None:
-        """ValueError: an empty caption, or one that would be cut."""
-        limit = self.profile.tokens
-        for caption, number in zip(captions, self.prompt_tokens(captions), strict=True):
-            if not caption.strip():
-                raise ValueError("the caption is empty")
-            if number > limit and not self.truncate_prompts:
-                raise ValueError(
-                    f"the caption has {number} tokens, the text encoder reads {limit}; "
-                    "shorten it, or set truncate_prompts"
-                )
+    def too_long(self, captions: Sequence[str]) -> dict[str, str]:
+        """Captions that the text encoder does not read to their end -> what happens to them; no weights are loaded."""
+        limit, counts = self.profile.tokens, [len(self.tokenizer(caption)["input_ids"]) for caption in captions]
+        return {
+            caption: f"{count} tokens with its end; the model reads {limit}, what is behind them is not seen"
+            for caption, count in zip(captions, counts, strict=True)
+            if count > limit
+        }
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
         """(T, H, W, 3) uint8 each; all black where the model's numbers were no numbers (NaN).
 
         Raises:
-            ValueError: a caption that is empty or too long; what the pipeline itself refuses. MemoryError: with the
-            knobs that need less.
+            ValueError: an empty caption; what the pipeline itself refuses. MemoryError: with the knobs that need less.
         """
         import torch
 
-        self.check(captions)
+        if not all(caption.strip() for caption in captions):
+            raise ValueError("the caption is empty; give it words")
         self.load()
         profile, takes = self.profile, inspect.signature(self.pipe.__call__).parameters
         more = {"max_sequence_length": profile.tokens, "frame_rate": profile.fps}

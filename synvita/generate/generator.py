@@ -29,14 +29,13 @@ class Generator(Protocol):
 
     Three methods may be there besides. `load()`: once per worker, before the first clip. `settings(triplet) -> dict`:
     what a clip depends on besides its caption and seed; `generate` gets these as its third argument.
-    `prompt_tokens(captions) -> list[int]`: without weights; captions over describe()["token_limit"] are named before
-    the work begins.
+    `too_long(captions) -> {caption: reason}`: those that the text encoder does not read to their end, without weights;
+    they are named before the work begins.
     """
 
     def describe(self) -> dict[str, Any]:
         """{"revision": of code and weights, "fps": of its clips, "settings": {what else a clip depends on}}; no weights
-        are loaded. "upscale": how often each pixel is repeated when the file is written (default 1). May be there, too:
-        "shape" ([T, H, W]), "token_limit"."""
+        are loaded. "upscale": how often each pixel is repeated when the file is written (default 1)."""
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> Sequence[np.ndarray]:
         """A video per caption: (T, H, W, 3) uint8, decided by caption and seed; all black where its numbers

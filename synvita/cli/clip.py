@@ -10,7 +10,7 @@ from typing import Any
 HELP = """
 example: synvita clip "a red ring moves left" --generator wan --device cuda --out ring.mp4
 
-Settings of the generator: --generators.NAME.steps 20 and the like, or all at once: --generators '{NAME: {steps: 20}}'.
+Settings of the generator: --generators.NAME.steps 20 and the like, or several: --generators.NAME '{steps: 20, fps: 8}'.
 
 exit status: 0 done; 1 the machine failed; 2 wrong input; 130 interrupted.
 """
@@ -38,7 +38,7 @@ def run_clip(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita.generate.clips import generator_part
     from synvita.generate.one import make_one
 
-    unknown = next((flag for flag in flags if flag.startswith("--") and not flag.startswith("--generators")), None)
+    unknown = next((flag for flag in flags if flag.startswith("--") and not flag.startswith("--generators.")), None)
     if unknown is not None:
         raise ValueError(f"{unknown}: unknown argument of clip (see --help)")
     place = {"checkpoint": a.checkpoint, "device": a.device}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ from synvita.core.video import decode_in_order
 from synvita.core.write_video import write_video
 from synvita.generate.generator import GENERATORS, ask, load_generator, named
 from synvita.generate.look import is_black, is_static
+
+STALE_SECONDS = 600  # writing one clip takes less
 
 Entries = Mapping[str, Mapping[str, Any]]
 
@@ -69,6 +72,7 @@ class MakeClips:
         self.stamp = {"generator": part.stamp, "describe": self.told, "seed": seed}
         self.batch = part.batch
         self.digests: Digests | None = None
+        self.tidied = False
         self.resources: Resources = resources_of(part.options)
 
     @classmethod
@@ -117,6 +121,9 @@ class MakeClips:
 
     def work(self, run: Path, batch: Sequence[Clip]) -> list[list[Clip] | SetAside]:
         """A caption that the generator refuses, or that gives a black clip twice, is set aside with its reason."""
+        if not self.tidied:
+            remove_half_written(run / self.folder)
+            self.tidied = True
         start = time.monotonic()
         videos = self.videos(batch)
         steps, seconds = self.told.get("settings", {}).get("steps"), (time.monotonic() - start) / len(batch)
@@ -161,6 +168,14 @@ class MakeClips:
             raise ValueError(f"{self.part.knob}: {error}") from error
 
     def close(self) -> None: ...
+
+
+def remove_half_written(folder: Path) -> None:
+    """What killed runs have left; a file that was written to a moment ago may be another shard's."""
+    for part in folder.glob(".*.mp4.*.part"):
+        with contextlib.suppress(FileNotFoundError):  # another worker was faster
+            if time.time() - part.stat().st_mtime > STALE_SECONDS:
+                part.unlink()
 
 
 def link(run: Path, stage: MakeClips) -> int:

@@ -81,8 +81,17 @@ def test_a_dry_run_of_a_shard_is_refused(run, capsys):
 
 def test_one_caption_is_one_file_that_caption_and_seed_decide(folder, tmp_path, capsys):
     def clip(name, *more):
-        settings = json.dumps({"ltx": SMALL})
-        command = ["clip", "a red ring", "--generator", "ltx", "--checkpoint", str(folder), "--generators", settings]
+        settings = json.dumps(SMALL)
+        command = [
+            "clip",
+            "a red ring",
+            "--generator",
+            "ltx",
+            "--checkpoint",
+            str(folder),
+            "--generators.ltx",
+            settings,
+        ]
         return main([*command, "--out", str(tmp_path / name), *more])
 
     assert clip("a.mp4") == clip("b.mp4") == clip("c.mp4", "--seed", "1") == 0

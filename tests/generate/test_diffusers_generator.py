@@ -14,6 +14,7 @@ from tiny_pipelines import MAKE, SMALL, save
 import synvita.generate
 from synvita.generate.clips import generator_part
 from synvita.generate.diffusers_folder import look_at
+from synvita.generate.diffusers_generator import as_bytes
 from synvita.generate.generator import load_generator
 from synvita.generate.profiles import PROFILES, name_of
 
@@ -91,6 +92,7 @@ def test_a_folder_by_its_path_is_a_generator_and_its_settings_are_in_its_clips_i
     assert other != generator.describe()["settings"]
     for place in ({"slicing": False}, {"device": "cuda"}, {"device": "cuda", "offload": "model"}):
         assert load("ltx", folders["ltx"], **place).describe() == load("ltx", folders["ltx"]).describe()
+        assert generator_part("ltx", {"ltx": SMALL | place}).stamp == generator_part("ltx", {"ltx": SMALL}).stamp
 
 
 def test_other_weights_are_another_revision(folders, tmp_path):
@@ -213,6 +215,13 @@ def test_numbers_that_are_none_give_a_black_clip(folders, monkeypatch):
     with torch.no_grad():
         next(generator.pipe.vae.decoder.parameters()).fill_(float("nan"))
     assert not generator.generate(CAPTIONS[:1], [1])[0].any()
+
+
+def test_one_number_that_is_none_makes_the_whole_clip_black():
+    video = np.full((2, 4, 4, 3), 0.5, np.float32)
+    assert (as_bytes(video) == 128).all()
+    video[1, 0, 0, 0] = np.nan
+    assert not as_bytes(video).any()
 
 
 def test_a_pipeline_runs_without_torchvision(folders):

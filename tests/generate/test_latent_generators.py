@@ -1,6 +1,7 @@
 """LaVie and VideoCrafter2 as parts of stage 2: Table 10 by default, what a folder says otherwise, errors by knob."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -91,8 +92,14 @@ def test_settings_change_what_is_made_and_are_told(knobs):
     assert len(set(makes.values())) == len(makes)
 
 
-def test_a_base_of_other_weights_is_another_revision_in_the_settings(knobs):
-    assert Lavie(**knobs["lavie"]).describe()["settings"]["base"] != Lavie().describe()["settings"]["base"]
+def test_a_base_of_other_weights_is_another_revision_in_the_settings_wherever_it_lies(knobs, tmp_path):
+    def told(base):
+        return Lavie(knobs["lavie"]["checkpoint"], str(base)).describe()["settings"]["base"]
+
+    shutil.copytree(knobs["lavie"]["base"], tmp_path / "base")
+    assert told(tmp_path / "base") == told(knobs["lavie"]["base"])
+    (tmp_path / "base" / "vae" / "config.json").write_text("{}")
+    assert told(tmp_path / "base") != told(knobs["lavie"]["base"])
     assert Lavie().describe()["settings"]["base"] == "CompVis/stable-diffusion-v1-4"
 
 

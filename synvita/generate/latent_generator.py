@@ -70,7 +70,12 @@ class LatentGenerator(ABC):
     def describe(self) -> dict[str, Any]:
         """All that decides a clip; no weights are loaded."""
         settings = {**self.chosen, "dtype": self.dtype, **self.more()}
-        return {"revision": revision_of(str(self.place or self.checkpoint)), "fps": self.fps, "settings": settings}
+        return {
+            "revision": revision_of(str(self.place or self.checkpoint)),
+            "fps": self.fps,
+            "settings": settings,
+            "shape": [self.chosen[name] for name in ("frames", "height", "width")],
+        }
 
     def more(self) -> dict[str, Any]:
         """Further settings that a clip depends on."""
@@ -116,8 +121,8 @@ class LatentGenerator(ABC):
         return {self.keys[name]: value for name, value in self.chosen.items() if name in self.keys}
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
-        """(T, H, W, 3) uint8 each, all captions in one pass. The noise of a clip is its own seed's, drawn on the CPU:
-        the same whatever shares the pass and wherever it runs.
+        """(T, H, W, 3) uint8 each, all captions in one pass; black where the model's numbers were none. The noise of a
+        clip is its own seed's, drawn on the CPU: the same whatever shares the pass and wherever it runs.
 
         Raises:
             ValueError: an empty caption. MemoryError: the device has too little.

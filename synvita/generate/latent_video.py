@@ -76,7 +76,12 @@ def guided(predict: Callable[[Tensor, Tensor], Tensor], x: Tensor, time: Tensor,
 
 
 def decoded(pipeline: Any, latents: Tensor) -> Tensor:
-    """(B, C, T, h, w) -> pixels (B, T, H, W, 3), float32, about [-1, 1]; frame by frame, as the VAE was trained."""
+    """(B, C, T, h, w) -> pixels (B, T, H, W, 3), float32, about [-1, 1]; frame by frame, as the VAE was trained.
+
+    A clip with numbers that are none (NaN) is black throughout, so that it is seen to be broken.
+    """
     frames = apart(latents).to(pipeline.vae.dtype) / pipeline.vae.config.scaling_factor
     pixels = torch.cat([pipeline.vae.decode(some).sample.float() for some in frames.split(8)])
-    return together(pixels, latents.shape[2]).permute(0, 2, 3, 4, 1)
+    clips = together(pixels, latents.shape[2]).permute(0, 2, 3, 4, 1)
+    whole = clips.isfinite().flatten(1).all(1)
+    return torch.where(whole[:, None, None, None, None], clips, -1.0)

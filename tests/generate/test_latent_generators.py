@@ -1,6 +1,7 @@
 """LaVie and VideoCrafter2 as parts of stage 2: Table 10 by default, what a folder says otherwise, errors by knob."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -35,7 +36,11 @@ def test_official_files_get_the_papers_settings_and_a_hub_name_fetches_nothing_t
     for given in (knobs[name], {}):
         told = synvita.generate.load(name, **given).describe()
         json.dumps(told)
-        assert told["fps"] == 8 and told["settings"].items() >= (table_10 | more).items()
+        assert (
+            told["fps"] == 8
+            and told["shape"] == [32, 320, 512]
+            and told["settings"].items() >= (table_10 | more).items()
+        )
     assert told["revision"] in ("Vchitect/LaVie", "VideoCrafter/VideoCrafter2")
 
 
@@ -91,8 +96,14 @@ def test_settings_change_what_is_made_and_are_told(knobs):
     assert len(set(makes.values())) == len(makes)
 
 
-def test_a_base_of_other_weights_is_another_revision_in_the_settings(knobs):
-    assert Lavie(**knobs["lavie"]).describe()["settings"]["base"] != Lavie().describe()["settings"]["base"]
+def test_a_base_of_other_weights_is_another_revision_in_the_settings_wherever_it_lies(knobs, tmp_path):
+    def told(base):
+        return Lavie(knobs["lavie"]["checkpoint"], str(base)).describe()["settings"]["base"]
+
+    shutil.copytree(knobs["lavie"]["base"], tmp_path / "base")
+    assert told(tmp_path / "base") == told(knobs["lavie"]["base"])
+    (tmp_path / "base" / "vae" / "config.json").write_text("{}")
+    assert told(tmp_path / "base") != told(knobs["lavie"]["base"])
     assert Lavie().describe()["settings"]["base"] == "CompVis/stable-diffusion-v1-4"
 
 
@@ -158,6 +169,23 @@ def test_without_diffusers_the_extra_is_named(knobs, monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ValueError, match=r"^--generators.lavie: needs diffusers; pip install 'synvita\[generators\]'$"):
         Lavie(**knobs["lavie"]).load()
+
+
+@pytest.mark.parametrize("name", ["lavie", "videocrafter2"])
+def test_a_clip_whose_numbers_are_none_is_black_and_its_neighbours_are_not(name, knobs, monkeypatch):
+    generator = synvita.generate.load(name, **knobs[name], **SMALL)
+    generator.load()
+    real = type(generator.pipeline.unet).forward
+
+    def broken(self, latents, *more):
+        out = real(self, latents, *more)
+        out[1::2, 0, 0, 0, 0] = torch.nan  # of two clips, each without and with its text
+        return out
+
+    whole = generator.generate(CAPTIONS[:2], [1, 2])
+    monkeypatch.setattr(type(generator.pipeline.unet), "forward", broken)
+    clips = generator.generate(CAPTIONS[:2], [1, 2])
+    assert np.array_equal(clips[0], whole[0]) and whole[1].any() and not clips[1].any()
 
 
 def test_an_empty_caption_is_refused(knobs):

@@ -95,6 +95,13 @@ def test_the_full_size_has_the_official_number_of_parameters_and_entries():
 
 
 @torch.no_grad()
+def test_the_full_size_makes_clips_of_the_papers_size():
+    with torch.device("meta"):
+        latents, text = torch.empty(1, 4, 32, 40, 64), torch.empty(1, 77, 768)
+        assert LavieUNet()(latents, torch.empty(1, dtype=torch.long), text).shape == latents.shape
+
+
+@torch.no_grad()
 def test_half_precision_turns_frames_by_whole_angles(unet):
     block = unet.mid_block.attentions[0].transformer_blocks[0].attn_temp.rotary_emb
     x = torch.randn(2, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

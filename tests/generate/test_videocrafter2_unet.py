@@ -110,6 +110,13 @@ def test_the_full_size_has_the_official_number_of_parameters_and_entries():
     assert len(full.state_dict()) == 1484
 
 
+@torch.no_grad()
+def test_the_full_size_makes_clips_of_the_papers_size():
+    with torch.device("meta"):
+        latents, text = torch.empty(1, 4, 32, 40, 64), torch.empty(1, 77, 1024)
+        assert VideoCrafter2UNet()(latents, torch.empty(1, dtype=torch.long), text, 8).shape == latents.shape
+
+
 def test_the_network_is_found_in_a_complete_checkpoint_and_survives_save_and_load(unet, state_dict, tmp_path):
     rest = {"first_stage_model.encoder.conv_in.weight": torch.zeros(1), "betas": torch.zeros(1000)}
     complete = {PREFIX + key: value for key, value in state_dict.items()} | rest

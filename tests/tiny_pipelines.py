@@ -63,7 +63,7 @@ def ltx():
     return diffusers.LTXPipeline(diffusers.FlowMatchEulerDiscreteScheduler(), vae, text, tokenizer(128), transformer)
 
 
-MAKE = {"cogvideox": cogvideox, "cogvideox1.5": cogvideox15, "wan": wan, "ltx": ltx}
+MAKE = {"cogvideox": cogvideox, "cogvideox15": cogvideox15, "wan": wan, "ltx": ltx}
 SMALL = {"dtype": "float32", "height": 32, "width": 32, "frames": 9, "steps": 2}
 
 

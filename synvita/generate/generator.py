@@ -13,7 +13,7 @@ from synvita.core.backends import Part
 GENERATORS = {
     "world_simulator": "synvita.generate.world_simulator:WorldSimulator",
     "cogvideox": "synvita.generate.diffusers_generator:CogVideoX",
-    "cogvideox1.5": "synvita.generate.diffusers_generator:CogVideoX15",
+    "cogvideox15": "synvita.generate.diffusers_generator:CogVideoX15",
     "wan": "synvita.generate.diffusers_generator:Wan",
     "ltx": "synvita.generate.diffusers_generator:LTX",
     "diffusers": "synvita.generate.diffusers_generator:DiffusersGenerator",

@@ -31,8 +31,8 @@ class Profile:
     tiling: bool = False
 
 
-# CogVideoX 1.5: its model card, which asks for 16 N + 1 frames (diffusers pads others). Wan and LTX: upstream's examples
-# as remembered, not looked up here.
+# CogVideoX 1.5: its model card, which asks for 16 N + 1 frames (diffusers pads others). Wan and LTX: as in upstream's
+# examples from memory, not looked up here.
 # 2b and 5b: Table 10. That the paper's was 2b is inferred from its 75 s a clip (1.51 s a step) on an A100: 2b takes
 # about that, 5b over twice as long. Tiling as in upstream's own script.
 PROFILES = {

@@ -54,6 +54,20 @@ def test_shards_leave_the_bytes_of_one_process_and_nothing_else(triplets, alone,
     assert main(["merge", "--run", str(run)]) == 2 and "no shards wait" in capsys.readouterr().err
 
 
+def test_shards_of_one_scorer_are_weighed_as_that_scorer_alone_is(triplets, tmp_path):
+    """Its scores complete none of the configuration's ensembles."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for run in (whole, parts):
+        shutil.copytree(triplets, run)
+        assert main(["generate", "--run", str(run)]) == 0
+    weigh = ["weigh", "--scorers", "llava"]
+    assert main([*weigh, "--run", str(whole)]) == 0
+    for shard in ("1/2", "2/2"):
+        assert main([*weigh, "--run", str(parts), "--shard", shard]) == 0
+    assert main(["merge", "--run", str(parts)]) == 0
+    assert files(parts) == files(whole) and "weights/llava-difference.jsonl" in files(whole)
+
+
 def test_status_says_what_is_there_and_what_is_missing(triplets, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(triplets, run)

@@ -120,7 +120,9 @@ def test_the_committed_tables_are_those_of_the_committed_results_and_say_what_th
 
 def test_every_study_was_run_with_at_least_three_seeds_and_the_arms_with_five():
     results = json.loads((DOCS / "results.json").read_text())
+    assert results["studies"].keys() <= study.studies().keys()
     for name, rows in results["studies"].items():
+        assert set(rows.values()) <= set(study.studies()[name].values()), name
         for arm in rows.values():
             assert len(results["arms"][arm]) >= (5 if name == "arms" else 3), (name, arm)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
+
+from synvita.core.pickled import read_pickled
 
 Network = TypeVar("Network", bound=nn.Module)
 DEEPSPEED = "_forward_module."  # before each key under `module`
@@ -21,19 +21,7 @@ def read_official(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: a broken file; one that holds more than tensors and plain values, or no weights.
     """
-    try:
-        try:
-            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # a file of the old format cannot be mapped
-            stored = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except pickle.UnpicklingError:
-        why = "holds more than tensors, and such a file is never run; get it from its authors, or as safetensors"
-        raise ValueError(f"{path}: {why}") from None
-    except Exception as error:  # junk ends the unpickler in any way
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{path}: not a whole checkpoint ({reason}); fetch it again") from None
+    stored = read_pickled(path)
     for form in ("ema", "state_dict", "module"):
         if isinstance(stored, dict) and isinstance(stored.get(form), dict):
             stored = stored[form]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     a = parser.parse_args(argv)
     settings = {"num_inference_steps": a.steps, "guidance_scale": a.guidance}
     shares = measure(a.folder, a.out, a.clips, a.kinds.split(","), a.batch, a.device, **settings)
-    print(table(shares))  # noqa: T201 - what the command is for
+    sys.stdout.write(table(shares) + "\n")
 
 
 if __name__ == "__main__":

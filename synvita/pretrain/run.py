@@ -43,7 +43,6 @@ MIXES = {
     "related": Mix(relations=0.5),
     "shapes": SHAPES_ALONE,
     "relations": RELATIONS_ALONE,
-    "single": Mix(("single",)),
     "wide": Mix(shape_kinds=KINDS),
 }
 PLAN = "all:300@2e-3/600,shapes:300@1e-3,all:2000@1.2e-3,wide:600@8e-4"

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from synvita.core.pickled import not_whole
 from synvita.core.reading import read_json
-from synvita.videollm.weights import UNUSED, not_whole, read_file, weight_files
+from synvita.videollm.weights import UNUSED, read_file, weight_files
 
 Shape = tuple[int, ...]
 LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "depth")

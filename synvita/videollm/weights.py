@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from synvita.core.pickled import not_whole, read_pickled
 from synvita.core.reading import read_json
 from synvita.videollm.protocol import Loading
 
@@ -71,25 +71,10 @@ def read_file(path: Path) -> dict[str, Tensor]:
             raise
         except Exception as error:
             raise not_whole(path, "safetensors file", error) from None
-    try:
-        try:
-            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # a file of the old format cannot be mapped
-            stored = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except pickle.UnpicklingError:
-        raise ValueError(f"{path}: holds more than tensors, and such a file is never run; get safetensors") from None
-    except Exception as error:  # junk ends the unpickler in any way
-        raise not_whole(path, "checkpoint", error) from None
+    stored = read_pickled(path, "get safetensors")
     if not isinstance(stored, dict) or not all(isinstance(v, Tensor) for v in stored.values()):
         raise ValueError(f"{path}: does not hold tensors by name; get the model's own weights")
     return stored
-
-
-def not_whole(path: Path, what: str, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return ValueError(f"{path}: not a whole {what} ({reason}); fetch it again")
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from synvita.pretrain.models import tower_model
 from synvita.pretrain.run import PUPILS, parse_plan
 from synvita.pretrain.scenes import Sample, as_stored, draw_batch
 from synvita.weigh import load
+from synvita.world.captions import parse_caption
 from synvita.world.render import FPS, FRAMES
 
 SCORED_BY = {"video_llava": "video_llm", "llava": "llava", "clip_flant5": "clip_flant5", "instructblip": "instructblip"}
@@ -132,3 +133,23 @@ def test_a_tower_of_the_other_kind_is_trained_in_its_own_class(tmp_path):
     tower.train(tmp_path, steps=1, clips=1, rate=1e-3, seed=0, save_every=9, kind="eva")
     file = tmp_path / "tower.pt"
     assert torch.load(file, weights_only=True).keys() == tower_model("eva").state_dict().keys()
+
+
+def test_every_phase_draws_its_own_mix():
+    class Keeps:
+        def prepare(self, samples, rng):
+            return samples
+
+    plan = parse_plan("shapes:2@1e-3,relations:2@1e-3")
+    kinds = [{parse_caption(s.said).kind for s in run.drawn(Keeps(), plan, 24, 0, step)} for step in range(4)]
+    assert kinds == [{"single"}, {"single"}, {"relation"}, {"relation"}]
+    again = [[s.said for s in run.drawn(Keeps(), plan, 24, 0, step)] for step in (0, 1, 0)]
+    assert again[0] == again[2] != again[1]
+
+
+def test_the_tiny_instructblips_last_norm_is_the_one_that_its_scorer_sets(tmp_path):
+    pupil = PUPILS["instructblip"]("", None)
+    pupil.save(tmp_path)
+    scorer = load("instructblip", checkpoint=str(tmp_path))
+    scorer.load()
+    assert pupil.model.vision_model.post_layernorm.eps == scorer.model.vision_model.post_layernorm.eps

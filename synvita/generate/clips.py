@@ -70,7 +70,7 @@ class MakeClips:
         self.told: dict[str, Any] = self.generator.describe()
         self.folder = f"clips/{part.folder}"
         self.stamp = {"generator": part.stamp, "describe": self.told, "seed": seed}
-        self.batch = part.batch
+        self.batch = part.batch if part.batch > 1 else getattr(self.generator, "usual_batch", 1)
         self.digests: Digests | None = None
         self.tidied = False
         self.resources: Resources = resources_of(part.options)

@@ -19,6 +19,7 @@ GENERATORS = {
     "diffusers": "synvita.generate.diffusers_generator:DiffusersGenerator",
     "lavie": "synvita.generate.lavie_generator:Lavie",
     "videocrafter2": "synvita.generate.videocrafter2_generator:VideoCrafter2",
+    "mini-videocrafter2": "synvita.generate.videocrafter2_generator:MiniVideoCrafter2",
 }
 NEEDS = ("describe", "generate")
 
@@ -26,6 +27,8 @@ NEEDS = ("describe", "generate")
 class Generator(Protocol):
     """A text-to-video model. Its arguments are what the configuration says under `generators`; weights are loaded by
     `load`, or with the first clip, never when it is made.
+
+    `usual_batch`: how many clips it gets at once where the configuration does not say (default 1).
 
     Three methods may be there besides. `load()`: once per worker, before the first clip. `settings(triplet) -> dict`:
     what a clip depends on besides its caption and seed; `generate` gets these as its third argument.

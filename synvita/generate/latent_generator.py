@@ -102,7 +102,7 @@ class LatentGenerator(ABC):
         place = self.fetched()
         try:
             folder = self.converted(place) if place.is_file() else place
-            pipeline = self.class_().from_pretrained(folder, dtype=dtype_of(self.dtype))
+            pipeline = self.class_().from_pretrained(str(folder), dtype=dtype_of(self.dtype))
             pipeline.set_progress_bar_config(disable=True)
             self.pipeline = pipeline.to(self.device)
         except Exception as error:  # of a damaged folder the libraries say anything
@@ -151,10 +151,17 @@ class LatentGenerator(ABC):
         Raises:
             ValueError: the tokenizer is not there.
         """
+        import transformers
+
         from synvita.generate.official_pipelines import clip_tokenizer
 
         place = self.fetched()
-        tokenizer = clip_tokenizer(str(place / "tokenizer") if place.is_dir() else self.words(place))
+        if place.is_dir():
+            library, kind = read_json(place / INDEX)["tokenizer"]
+            words = getattr(transformers, kind) if library == "transformers" else transformers.AutoTokenizer
+            tokenizer = words.from_pretrained(place / "tokenizer")
+        else:
+            tokenizer = clip_tokenizer(self.words(place))
         limit, counts = tokenizer.model_max_length, [len(ids) for ids in tokenizer(list(captions))["input_ids"]]
         return {
             caption: f"{count} tokens with both ends; {self.known_as} reads {limit}, what is behind them is not seen"

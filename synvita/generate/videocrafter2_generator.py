@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from synvita.generate.latent_generator import LatentGenerator
 from synvita.generate.places import revision_of
+from synvita.world.dataset import UPSCALE
 
 
 class VideoCrafter2(LatentGenerator):
@@ -74,3 +75,25 @@ class VideoCrafter2(LatentGenerator):
 
         words = self.words(path)
         return converted(path, {"tokenizer": revision_of(words)}, lambda: videocrafter2_pipeline(path, words))
+
+
+class MiniVideoCrafter2(VideoCrafter2):
+    """The tiny VideoCrafter2 that has learned the miniature's world; it is asked as the large one is.
+
+    Its folder says what it was made for: 8 frames of 32 x 32, 4 steps, one pass of the network each (docs/world.md).
+    """
+
+    known_as, usual_batch = "mini-videocrafter2", 16
+
+    def __init__(
+        self,
+        checkpoint: str = "mini-videocrafter2",
+        device: str = "cpu",
+        dtype: str = "float32",
+        steps: int | None = None,
+        guidance: float | None = None,
+    ) -> None:
+        super().__init__(checkpoint, device=device, dtype=dtype, steps=steps, guidance=guidance)
+
+    def describe(self) -> dict[str, Any]:
+        return super().describe() | {"upscale": UPSCALE}

@@ -1,8 +1,10 @@
 """How well a trained generator shows what it is asked for, by the rule-based checker, per kind of caption.
 
-    python -m synvita.pretrain.generator_measure RUN/checkpoint --clips 64 --out measured/
+    python -m synvita.pretrain.generator_measure mini-videocrafter2 --clips 64 --out measured/
+    python -m synvita.pretrain.generator_measure mini-videocrafter2 --clips 64 --out measured/ --triplets runs/demo
 
-Writes `fidelity.json` and a contact sheet per kind (a clip per row, its caption beside it, a tick where all is right).
+Writes `fidelity.json` and a contact sheet per kind (a clip per row, its caption beside it, a plus where all is right).
+With `--triplets` the captions are a run's negative captions, by misalignment type.
 """
 
 from __future__ import annotations
@@ -20,9 +22,12 @@ import torch
 from PIL import Image, ImageDraw
 
 from synvita.core.provenance import seed_of
+from synvita.core.records import Misalignment, Triplet
+from synvita.core.store import read_records
+from synvita.generate.places import SHIPPED
 from synvita.generate.videocrafter2_pipeline import VideoCrafter2Pipeline
 from synvita.pretrain.generator_clips import MIX, draw_any
-from synvita.world.captions import caption_of
+from synvita.world.captions import caption_of, parse_caption
 from synvita.world.checker import Reading, Seen, read
 from synvita.world.scenes import Content, describes
 
@@ -74,11 +79,40 @@ def contact_sheet(clips: np.ndarray, captions: Sequence[str], right: Sequence[bo
     sheet.save(file)
 
 
-def measure(folder: Path, out: Path, clips: int, kinds: Sequence[str], batch: int, device: str, **settings: Any) -> Any:
-    """Shares per kind, seconds per clip; written to `out`."""
-    pipeline = VideoCrafter2Pipeline.from_pretrained(folder, dtype=torch.float32).to(device)
+def load(name: str, device: str) -> Any:
+    """The pipeline of a folder, or of a shipped name."""
+    folder = SHIPPED / name if (SHIPPED / name).is_dir() else Path(name)
+    pipeline = VideoCrafter2Pipeline.from_pretrained(str(folder), dtype=torch.float32).to(device)
     pipeline.set_progress_bar_config(disable=True)
-    out.mkdir(parents=True, exist_ok=True)
+    return pipeline
+
+
+def shown(captions: Sequence[str], seen: Sequence[Content | None]) -> list[bool]:
+    return [c is not None and describes(parse_caption(t), c) for t, c in zip(captions, seen, strict=True)]
+
+
+def measure_negatives(pipeline: Any, run: Path, out: Path, clips: int, batch: int, **settings: Any) -> Any:
+    """By misalignment type the shares of clips of a negative caption that show it, that show the real caption instead
+    (the failure of Fig. 2), and that show the next triplet's negative caption: what chance would give."""
+    shares: dict[str, Any] = {}
+    triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
+    for kind in Misalignment:
+        some = [t for t in triplets if t.misalignment == kind][:clips]
+        if not some:
+            continue
+        captions = [t.negative_caption for t in some]
+        made = sample(pipeline, captions, [seed_of("measured", t.id) for t in some], batch, **settings)
+        seen = [read(clip).content() for clip in made]
+        right = shown(captions, seen)
+        row = {"target": right, "original": shown([t.caption for t in some], seen)}
+        row |= {"chance": shown(captions[1:] + captions[:1], seen)}
+        shares[str(kind)] = {name: float(np.mean(values)) for name, values in row.items()} | {"clips": len(some)}
+        contact_sheet(made, captions, right, out / f"{kind}.png")
+    return shares
+
+
+def measure(pipeline: Any, out: Path, clips: int, kinds: Sequence[str], batch: int, **settings: Any) -> Any:
+    """Shares per kind, seconds per clip."""
     shares: dict[str, Any] = {}
     for kind in kinds:
         rng = np.random.default_rng([seed_of("measure", kind)])
@@ -91,33 +125,42 @@ def measure(folder: Path, out: Path, clips: int, kinds: Sequence[str], batch: in
         shares[kind] = {k: float(np.mean([v[k] for v in verdicts if k in v])) for k in verdicts[0]}
         shares[kind]["seconds_per_clip"] = round(seconds, 4)
         contact_sheet(made, captions, [v["whole"] for v in verdicts], out / f"{kind}.png")
-    used = {k: v for k, v in settings.items() if v is not None}
-    (out / "fidelity.json").write_text(json.dumps({"clips": clips, "settings": used, "kinds": shares}, indent=2) + "\n")
     return shares
 
 
 def table(shares: dict[str, dict[str, float]]) -> str:
-    columns = list(dict.fromkeys(k for row in shares.values() for k in row if k != "seconds_per_clip"))
-    lines = ["| kind | " + " | ".join([*columns, "s per clip"]) + " |", "|---" * (len(columns) + 2) + "|"]
+    """In percent; seconds and counts as they are."""
+    columns = list(dict.fromkeys(k for row in shares.values() for k in row))
+    as_is = {"seconds_per_clip": "{:.2f}", "clips": "{:.0f}"}
+    lines = ["| kind | " + " | ".join(c.replace("_", " ") for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for kind, row in shares.items():
-        cells = [f"{100 * row[k]:.0f}" if k in row else "" for k in columns]
-        lines.append(f"| {kind} | " + " | ".join([*cells, f"{row['seconds_per_clip']:.2f}"]) + " |")
+        cells = [as_is[k].format(row[k]) if k in as_is else f"{100 * row[k]:.0f}" if k in row else "" for k in columns]
+        lines.append(f"| {kind} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="of a trained pipeline")
+    parser.add_argument("pipeline", help="the folder of a trained one, or a shipped name")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=64, help="per kind")
     parser.add_argument("--kinds", default=",".join(MIX))
+    parser.add_argument("--triplets", type=Path, help="a run folder: its negative captions, by misalignment type")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, help="of the sampler (default: the folder's)")
     parser.add_argument("--guidance", type=float, help="(default: the folder's)")
     a = parser.parse_args(argv)
     settings = {"num_inference_steps": a.steps, "guidance_scale": a.guidance}
-    shares = measure(a.folder, a.out, a.clips, a.kinds.split(","), a.batch, a.device, **settings)
+    pipeline = load(a.pipeline, a.device)
+    a.out.mkdir(parents=True, exist_ok=True)
+    if a.triplets is not None:
+        shares = measure_negatives(pipeline, a.triplets, a.out, a.clips, a.batch, **settings)
+    else:
+        shares = measure(pipeline, a.out, a.clips, a.kinds.split(","), a.batch, **settings)
+    used = {k: v for k, v in settings.items() if v is not None}
+    written = {"clips": a.clips, "settings": used, "kinds": shares}
+    (a.out / "fidelity.json").write_text(json.dumps(written, indent=2) + "\n")
     sys.stdout.write(table(shares) + "\n")
 
 

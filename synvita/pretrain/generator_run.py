@@ -35,7 +35,6 @@ class Plan:
     warm: int = 60
     average: float = 0.999
     log_every: int = 20
-    compile: bool = False
 
     def progress(self, step: int, seconds: float) -> float:
         return step / self.steps if self.steps is not None else seconds / (60 * (self.minutes or 1))

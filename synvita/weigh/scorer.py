@@ -30,9 +30,10 @@ class Scorer(Protocol):
 
     Only `score` must be there. `describe()` says what decides its scores (default: the configuration alone).
     `load()`: once per worker, before the first clip. `looks_at`: the frames that it wants, known after `load` at the
-    latest (default: 4 of the clip); None: it judges by the clip's record and gets that instead. `quantity`: what its
-    scores are, one of `core.alignment.QUANTITIES` or a name of one's own (default "score"); only scorers of one
-    quantity are averaged. `score_many(videos, captions)`: several clips in one pass, for scorers that gain from it.
+    latest (default: 4 of the clip); None: it judges by the clip's record and gets that instead, with a `file` that
+    opens. `quantity`: what its scores are, one of `core.alignment.QUANTITIES` or a name of one's own (default "score");
+    only scorers of one quantity are averaged.
+    `score_many(videos, captions)`: several clips in one pass, for scorers that gain from it.
     """
 
     looks_at: FramePolicy | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,8 @@ class ScoreClips:
         assert self.decoder is not None
         policy = getattr(self.scorer, "looks_at", FRAMES)
         try:
-            return clip if policy is None else self.decoder.video(run / clip.file, policy)
+            path = run / clip.file
+            return replace(clip, file=str(path)) if policy is None else self.decoder.video(path, policy)
         except VideoError as error:
             return SetAside(str(error))
 

@@ -17,7 +17,7 @@ from synvita.world.captions import parse_caption
 from synvita.world.render import render
 from synvita.world.scenes import Content, complete_for_training, describes
 
-REVISION = "2"
+NAME, REVISION = "world_simulator", "2"
 FAILURE = {
     Misalignment.FLIP: 0.65,
     Misalignment.HALLUCINATION: 0.6,
@@ -52,8 +52,6 @@ def world_truth(clip: Clip, caption: str) -> float:
     Raises:
         ValueError: the clip is not the simulator's.
     """
-    if clip.generator != "world_simulator":
-        raise ValueError(
-            f"clip {clip.clip_id}: made by {clip.generator!r}; world_truth knows only clips of 'world_simulator'"
-        )
+    if clip.generator != NAME:
+        raise ValueError(f"clip {clip.clip_id}: made by {clip.generator!r}; only clips of {NAME!r} have such a record")
     return float(describes(parse_caption(caption), shown_scene(clip.caption, clip.settings, clip.seed)))

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from synvita.core.records import Misalignment, Triplet
+from synvita.core.store import write_records
 from synvita.generate.videocrafter2_pipeline import VideoCrafter2Pipeline
-from synvita.pretrain import generator, generator_clips
+from synvita.pretrain import generator, generator_clips, generator_measure
 from synvita.pretrain.generator import Denoising, Objective, train
 from synvita.pretrain.generator_clips import MIX, Batches, batches, draw_any, draw_clips, encode
 from synvita.pretrain.generator_measure import main as measure
@@ -189,3 +191,18 @@ def test_the_command_asks_for_one_length(capsys):
     with pytest.raises(SystemExit):
         generator.main(["mini-videocrafter2", "--out", "x", "--steps", "1", "--minutes", "2"])
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_clips_of_negative_captions_are_judged_by_what_they_show(tmp_path, monkeypatch, capsys):
+    real, wanted = "a small red ring moving left", "a small red ring moving up"
+    triplets = [Triplet(f"t{i}", "v", real, wanted, Misalignment.ACTION, split="train") for i in range(3)]
+    triplets += [Triplet("t3", "v", real, "a small red ring growing", Misalignment.ACTION, split="train")]
+    write_records(tmp_path / "triplets.jsonl", [*triplets, Triplet("t4", "v", real, wanted, Misalignment.ACTION)])
+    shown = [wanted, real, "a small blue cross moving up", "a small red ring growing", wanted]
+    clips = np.stack([render(parse_caption(t), "clean", np.random.default_rng(i)) for i, t in enumerate(shown)])
+    monkeypatch.setattr(generator_measure, "load", lambda name, device: None)
+    monkeypatch.setattr(generator_measure, "sample", lambda made, texts, *more, **settings: clips[: len(texts)])
+    measure(["x", "--clips", "4", "--out", str(tmp_path / "out"), "--triplets", str(tmp_path)])
+    told = json.loads((tmp_path / "out" / "fidelity.json").read_text())["kinds"]
+    assert told["action"] == {"target": 0.5, "original": 0.25, "chance": 0.25, "clips": 4}
+    assert set(told) == {"action"} and "| action | 50 | 25 | 25 | 4 |" in capsys.readouterr().out

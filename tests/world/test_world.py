@@ -229,8 +229,8 @@ def test_the_simulator_fails_as_often_as_stated_and_its_truth_is_known():
         assert abs(np.mean(kept) - (1 - rate)) < 0.08
 
 
-def test_the_oracle_refuses_clips_that_are_not_the_simulators():
-    with pytest.raises(ValueError, match="world_truth knows only clips of 'world_simulator'"):
+def test_only_the_simulators_records_say_what_a_clip_shows():
+    with pytest.raises(ValueError, match="made by 'cogvideox'; only clips of 'world_simulator'"):
         world_truth(Clip("x", "a red ring growing", "cogvideox", "1", {}, 0, "f"), "a red ring growing")
 
 

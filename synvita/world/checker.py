@@ -168,8 +168,10 @@ def followed(mask: np.ndarray) -> tuple[list[np.ndarray], int]:
     last: list[np.ndarray] = []
     small = 0
     for t, frame in enumerate(mask):
-        labels, number = ndimage.label(frame)
-        areas = ndimage.sum_labels(frame, labels, range(1, number + 1))
+        if not frame.any():
+            continue
+        labels, _ = ndimage.label(frame)
+        areas = np.bincount(labels.ravel())[1:]
         found = [labels == i + 1 for i, area in enumerate(areas) if area >= SMALLEST]
         centres = np.array([[_X[f].mean(), _Y[f].mean()] for f in found]).reshape(-1, 2)
         matched: dict[int, int] = {}
@@ -235,6 +237,8 @@ def best_shape(seen: Seen, path: Motion, distance: float) -> tuple[str, float, f
     frames = visible[np.argsort(-path.scale[visible, 0], kind="stable")][:3] if len(visible) else np.arange(1)
     centres, target = seen.centres()[frames], seen.opacity[frames]
     x, y, scale = (v[frames] for v in (distance * path.x, distance * path.y, path.scale))
+    window = around(target.any(0))
+    target, columns, rows = target[:, *window], _X[window], _Y[window]
     nudge = np.array([(a, b) for a in (-0.4, 0.0, 0.4) for b in (-0.4, 0.0, 0.4)])
     best = ("", 0.0, np.inf)
     for shape in SHAPES:
@@ -242,14 +246,21 @@ def best_shape(seen: Seen, path: Motion, distance: float) -> tuple[str, float, f
         for radius in rest * np.array([0.9, 0.97, 1.04, 1.11]):
             at = centres - np.stack([x @ SHARE, y @ SHARE + OFFSET.get(shape, 0.0) * radius * (scale @ SHARE)], 1)
             r = radius * scale[None, :, :, None, None]  # (nudges, frames, subframes, H, W) from here on
-            u = (_X - (at[:, 0] + nudge[:, :1])[:, :, None, None, None] - x[None, :, :, None, None]) / r
-            v = (_Y - (at[:, 1] + nudge[:, 1:])[:, :, None, None, None] - y[None, :, :, None, None]) / r
+            u = (columns - (at[:, 0] + nudge[:, :1])[:, :, None, None, None] - x[None, :, :, None, None]) / r
+            v = (rows - (at[:, 1] + nudge[:, 1:])[:, :, None, None, None] - y[None, :, :, None, None]) / r
             drawn = np.minimum(1.25 * np.einsum("nfshw,s->nfhw", coverage(shape, u, v, r), SHARE), 1.0)
             left = np.square(drawn - target).sum((2, 3)) / np.square(target).sum((1, 2)).clip(1e-9)
             error = float(left.min(0).mean())
             if error < best[2]:
                 best = (shape, float(radius), error)
     return best
+
+
+def around(where: np.ndarray, margin: int = 4) -> tuple[slice, slice]:
+    """The part of a picture (H, W) in which an object is, with room for a shape that is too large for it."""
+    low_high = [np.flatnonzero(where.any(axis)) for axis in (1, 0)]
+    bounds = [(one[0], one[-1] + 1) if len(one) else (0, SIDE) for one in low_high]
+    return tuple(slice(max(low - margin, 0), high + margin) for low, high in bounds)  # type: ignore[return-value]
 
 
 def relation_of(a: Seen, b: Seen) -> str:

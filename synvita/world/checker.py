@@ -258,9 +258,12 @@ def best_shape(seen: Seen, path: Motion, distance: float) -> tuple[str, float, f
 
 def around(where: np.ndarray, margin: int = 4) -> tuple[slice, slice]:
     """The part of a picture (H, W) in which an object is, with room for a shape that is too large for it."""
-    low_high = [np.flatnonzero(where.any(axis)) for axis in (1, 0)]
-    bounds = [(one[0], one[-1] + 1) if len(one) else (0, SIDE) for one in low_high]
-    return tuple(slice(max(low - margin, 0), high + margin) for low, high in bounds)  # type: ignore[return-value]
+    rows, columns = (np.flatnonzero(where.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0, SIDE), slice(0, SIDE)
+    return slice(max(rows[0] - margin, 0), rows[-1] + 1 + margin), slice(
+        max(columns[0] - margin, 0), columns[-1] + 1 + margin
+    )
 
 
 def relation_of(a: Seen, b: Seen) -> str:

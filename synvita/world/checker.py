@@ -237,7 +237,7 @@ def best_shape(seen: Seen, path: Motion, distance: float) -> tuple[str, float, f
     frames = visible[np.argsort(-path.scale[visible, 0], kind="stable")][:3] if len(visible) else np.arange(1)
     centres, target = seen.centres()[frames], seen.opacity[frames]
     x, y, scale = (v[frames] for v in (distance * path.x, distance * path.y, path.scale))
-    window = around(target.any(0))
+    window = around(np.asarray(target.any(0)))
     target, columns, rows = target[:, *window], _X[window], _Y[window]
     nudge = np.array([(a, b) for a in (-0.4, 0.0, 0.4) for b in (-0.4, 0.0, 0.4)])
     best = ("", 0.0, np.inf)
@@ -261,9 +261,8 @@ def around(where: np.ndarray, margin: int = 4) -> tuple[slice, slice]:
     rows, columns = (np.flatnonzero(where.any(axis)) for axis in (1, 0))
     if not len(rows):
         return slice(0, SIDE), slice(0, SIDE)
-    return slice(max(rows[0] - margin, 0), rows[-1] + 1 + margin), slice(
-        max(columns[0] - margin, 0), columns[-1] + 1 + margin
-    )
+    top, left = (max(int(one[0]) - margin, 0) for one in (rows, columns))
+    return slice(top, rows[-1] + 1 + margin), slice(left, columns[-1] + 1 + margin)
 
 
 def relation_of(a: Seen, b: Seen) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MultipleLocator
 
 from synvita.core.records import Clip, ClipWeight, Triplet
 from synvita.core.store import read_records
@@ -48,7 +49,7 @@ def arms(results: dict) -> None:
         axes.tick_params(left=False)
         axes.grid(axis="x", color="#eee")
         axes.set_axisbelow(True)
-        axes.set_xticks((70, 75, 80, 85))
+        axes.xaxis.set_major_locator(MultipleLocator(5))
     panels[0].set_yticks(range(len(ROWS)), list(ROWS))
     panels[0].invert_yaxis()
     kinds = [plt.Line2D([], [], marker="o", color="#555", linestyle="", markerfacecolor=f) for f in ("white", "#555")]

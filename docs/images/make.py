@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MultipleLocator
 
-from synvita.core.records import Clip, ClipWeight, Triplet
+from synvita.core.artefacts import TRUTH, read_clips, read_weights
+from synvita.core.records import Triplet
 from synvita.core.store import read_records
 from synvita.core.video import read_frames
+from synvita.recipes import THREE
 from synvita.report.study import half_width, mean
-from synvita.world.simulator import world_truth
 
 HERE = Path(__file__).parent
 TASKS = {"in_distribution": "in distribution", "open": "open", "unseen": "unseen concepts", "temporal": "temporal"}
@@ -63,14 +64,14 @@ def world(run: Path) -> None:
     triplets = {
         t.misalignment: t for t in reversed(read_records(run / "triplets.jsonl", Triplet)) if t.split == "train"
     }
-    learned = {r.triplet_id: r for r in read_records(run / "weights.jsonl", ClipWeight) if "llava" in r.scorers}
-    clips = {c.clip_id: c for c in read_records(run / "clips.jsonl", Clip)}
+    learned = {row.triplet_id: row for row in read_weights(run, THREE, "difference")}
+    truth = {row.triplet_id: row.weight for row in read_weights(run, TRUTH, "difference")}
+    clips = read_clips(run)
     figure, grid = plt.subplots(len(triplets), 2, figsize=(11, 1.12 * len(triplets)), layout="constrained")
     for row, triplet in zip(grid, triplets.values(), strict=True):
         weight = learned[triplet.id]
         clip = clips[weight.clip_id]
-        right = world_truth(clip, triplet.negative_caption) > world_truth(clip, triplet.caption)
-        verdict = f"{'right' if right else 'wrong'}, weight {weight.weight:.2f}"
+        verdict = f"{'right' if truth[triplet.id] else 'wrong'}, weight {weight.weight:.2f}"
         said = (f"{triplet.misalignment}: {triplet.caption}", f"{triplet.negative_caption} ({verdict})")
         for axes, path, text in zip(row, (triplet.video, clip.file), said, strict=True):
             frames = read_frames(run / path, range(8))

@@ -11,10 +11,10 @@ from synvita.report.table import at, figure, gaps, interval, percent
 def terminal_table(arms: dict[str, Any]) -> str:
     """Figures in percent with their intervals; a dash where there is no figure, and a line per hole in one."""
     tasks = [t for t in main_figures() if any(at(arm, t.name) for arm in arms.values())]
-    lines = [f"{'arm (AUC, mAP, accuracy in %)':<30}" + "".join(f"{task.column:>20}" for task in tasks)]
+    lines = [f"{'arm (AUC, mAP, accuracy in %)':<30}" + "".join(f"{task.column:>22}" for task in tasks)]
     notes = []
     for name, arm in arms.items():
-        lines.append(f"{name:<30}" + "".join(f"{terminal_cell(arm, task):>20}" for task in tasks))
+        lines.append(f"{name:<30}" + "".join(f"{terminal_cell(arm, task):>22}" for task in tasks))
         notes += [f"{name}, {t.column}: {text}" for t in tasks if (text := gaps(arm, t))]
     return "\n".join((*lines, *notes))
 

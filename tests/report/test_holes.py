@@ -95,6 +95,13 @@ def test_dropped_queries_and_questions_stand_on_the_page_and_in_the_terminal(
     assert lines[5].startswith("synvita") and "68.8 [66.7, 71.0]" in lines[5]
 
 
+def test_cells_of_the_terminals_table_never_touch(results: dict[str, Any]) -> None:
+    for task in ("in_distribution", "unseen", "temporal"):
+        results["arms"]["synvita"][task] |= {"auc": 1.0, "low": 1.0, "high": 1.0}
+    (line,) = (line for line in terminal_table(results["arms"]).splitlines() if line.startswith("synvita "))
+    assert line.count("  100.0 [100.0, 100.0]") == 3
+
+
 def test_seeds_without_a_figure_are_no_values_of_a_mean_and_are_counted() -> None:
     assert mean_and_spread([0.5, None, 0.7]) == "60.0 ± 14.1 (2 of 3 seeds)"
     assert mean_and_spread([0.5, 0.7]) == "60.0 ± 14.1" and mean_and_spread([None]) == ""

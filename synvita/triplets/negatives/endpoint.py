@@ -54,6 +54,8 @@ class Endpoint:
     request: fields of the request beside model and messages; null leaves one out. timeout: seconds per request.
     """
 
+    pause = 1.0
+
     def __init__(
         self,
         url: str,
@@ -61,9 +63,8 @@ class Endpoint:
         request: dict[str, Any] | None = None,
         at_once: int = 4,
         timeout: float = 60.0,
-        pause: float = 1.0,
     ):
-        self.url, self.model, self.at_once, self.timeout, self.pause = completions(url), model, at_once, timeout, pause
+        self.url, self.model, self.at_once, self.timeout = completions(url), model, at_once, timeout
         given = merge(REQUEST, request or {})
         self.request = {name: value for name, value in given.items() if value is not None}
         self.shown = urlunsplit(urlsplit(self.url)._replace(query=""))

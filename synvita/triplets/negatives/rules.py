@@ -164,6 +164,8 @@ def replacement(change: Change, kind: Misalignment) -> None:
     removed, added = without(RELATIONS, change)
     if len(change.removed) > REMOVED or len(change.added) > ADDED:
         raise Unusable("too much changes; change one short span")
+    if any(same_word(one, other) for one in change.removed for other in change.added):
+        raise Unusable("it changes in two places; change one")
     if not removed or not added or same_words(removed, added):
         raise Unusable("nothing is exchanged but words like 'on' or 'behind', or words are only added")
     if [number(w) for w in removed if number(w) is not None] != [number(w) for w in added if number(w) is not None]:

@@ -94,8 +94,7 @@ def test_captions_become_triplets_in_the_order_of_the_table_and_are_asked_once(t
     assert (there["mine:1:count"].source_span, there["mine:1:count"].target_span) == ("Two", "Five")
     assert there["mine:2:hallucination"].source_span == ""
     assert there["mine:2:hallucination"].target_span == "beside a burning candle"
-    assert "negatives: 2 captions, 11 triplets, 3 none, 12" not in (text := capsys.readouterr().out)
-    assert "negatives: 2 captions, 11 triplets, 3 none, 14 made, 0 set_aside" in text
+    assert "negatives: 2 captions, 11 triplets, 3 none, 14 made, 0 set_aside" in capsys.readouterr().out
     assert main(["status", "--run", str(run)]) == 0
     assert "negatives " in (text := capsys.readouterr().out) and "14 there, 0 missing" in text
 
@@ -313,12 +312,8 @@ def test_rows_that_cannot_be_used_are_named_and_the_others_asked(table, tmp_path
     with serving(Chat(honest)) as url:
         assert call(table, tmp_path / "run", url, "--types", "object,action") == 3
     reasons = {row["id"].rpartition(":")[2]: row["reason"] for row in read_set_aside(tmp_path / "run")}
-    assert {line: reason.split(":")[0] for line, reason in reasons.items()} == {
-        "3": "video" if reasons["3"].startswith("video") else reasons["3"].split(":")[0],
-        "4": "caption",
-        "5": "split",
-        "6": "video and caption",
-    }
+    beginnings = {"3": "video", "4": "caption", "5": "split", "6": "video and caption"}
+    assert {line: reason.split(":")[0] for line, reason in reasons.items()} == beginnings
     assert "cannot be found" in reasons["3"]
     assert f"{table}:5: split: unknown split 'tain'" in capsys.readouterr().err
     want = ["mine:1:object", "mine:1:action", "mine:6:object", "mine:6:action"]
@@ -392,7 +387,7 @@ class Scripted:
 
     def answer(self, prompt):
         self.prompts.append(prompt)
-        return answer("A horse sleeps on a bed") if "exactly" in prompt and "One" else ""
+        return answer("A horse sleeps on a bed")
 
     def rest(self, seconds):
         raise AssertionError("nothing was busy")

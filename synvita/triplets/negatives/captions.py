@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def read_captions(
     aside: dict[str, str] = {}
     for row in rows:
         try:
-            one = caption_of(row, f"{table.stem}:{row.number}", find(video_of(row)), types)
+            one = caption_of(row, f"{table.stem}:{row.number}", video_of(row, find), types)
             for key, what in (((one.id,), "id"), ((one.video, one.caption), "video and caption")):
                 if first.setdefault(key, row.where) != row.where:
                     raise ValueError(f"{what}: the same as at {first[key]}")
@@ -68,10 +68,14 @@ def read_captions(
     return captions, aside
 
 
-def video_of(row: Row) -> str:
+def video_of(row: Row, find: Callable[[str], str]) -> str:
     if row.problem:
         raise ValueError(row.problem)
-    return cell(row.fields, "video")
+    written = cell(row.fields, "video")
+    try:
+        return find(written)
+    except ValueError as error:
+        raise ValueError(f"video: {error}") from None
 
 
 def caption_of(row: Row, name: str, video: str, types: Sequence[str]) -> Caption:

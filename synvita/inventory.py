@@ -21,6 +21,7 @@ from synvita.evaluate.from_table import arms_from_tables
 from synvita.executors.job import Outcome
 from synvita.recipes import RunConfig
 from synvita.train.arm_folder import is_trained
+from synvita.triplets.negatives.stage import CAPTIONS, FOLDER, MakeNegatives, write_triplets
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def status(run: Path, config: RunConfig) -> str:
     """A line per stage and part: items there, missing, set aside; then which arms are trained and asked."""
     triplets = count_lines(run / "triplets.jsonl") if (run / "triplets.jsonl").exists() else 0
     lines = {"triplets": f"{triplets} there"}
+    if (run / CAPTIONS).exists():
+        lines[FOLDER] = state_of(run, MakeNegatives)
     if triplets:
         for folder, make in every_stage(run, config).items():
             lines[folder] = state_of(run, make)
@@ -155,6 +158,9 @@ def merge_shards(run: Path, config: RunConfig) -> dict[str, Outcome]:
     from synvita.weigh.weigh import weigh
 
     merged: dict[str, Outcome] = {}
+    if has_shards(run / FOLDER):
+        merged[f"{FOLDER}/{MakeNegatives.file}"] = merge(MakeNegatives(), run)
+        write_triplets(run)
     waiting = [stamp for kind in ("clips", "scores") for f, stamp in stamps(run, kind) if has_shards(run / f)]
     clips = [MakeClips.of_stamp(stamp, config.generators) for stamp in waiting if "generator" in stamp]
     scores = [ScoreClips.of_stamp(stamp, config.scorers) for stamp in waiting if "scorer" in stamp]

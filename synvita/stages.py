@@ -27,6 +27,8 @@ from synvita.train.arm_folder import is_trained
 if TYPE_CHECKING:
     from synvita.generate.clips import MakeClips
     from synvita.generate.plan import Plan
+    from synvita.triplets.negatives.captions import Caption
+    from synvita.triplets.negatives.language_model import LanguageModel
     from synvita.weigh.stage import ScoreClips
 
 
@@ -78,6 +80,28 @@ def make_triplets(run: Path, config: RunConfig, workers: int = 1) -> None:
         raise ValueError(f"--run: {run} has no triplets.jsonl; first run: {again('triplets import TABLE', run)}")
     with only_one(run, "triplets"), progress("triplets: writing real videos", video_count(config.world)) as tick:
         build(run, config.world, tick, workers)
+
+
+def make_negatives(
+    run: Path, captions: Sequence[Caption], aside: dict[str, str], model: LanguageModel, how: How = HERE
+) -> dict[str, int]:
+    """Negative captions that are missing, by a language model, and the triplets of all that are there.
+
+    Args:
+        aside: rows of the table that cannot be used, with their reasons.
+    """
+    from synvita.core.set_aside import set_aside
+    from synvita.triplets.negatives.stage import MakeNegatives, begin, write_triplets
+
+    stage = MakeNegatives(model)
+    with only_one(run, "triplets"):
+        check_stamp(run, stage)
+        begin(run, captions)
+        set_aside(run, "triplets negatives, the table", aside)
+    done = how.run(stage, run)
+    if how.shard is not None:
+        return counts(done, "asked")
+    return write_triplets(run) | {"made": done.made, "set_aside": done.set_aside + len(aside)}
 
 
 def make_clips(

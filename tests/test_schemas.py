@@ -8,6 +8,8 @@ import pytest
 
 from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet
 from synvita.core.store import parse_lines
+from synvita.triplets.negatives.captions import Caption
+from synvita.triplets.negatives.stage import Negative
 
 TEXT = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text()
 DOCUMENTED = {
@@ -20,6 +22,8 @@ DOCUMENTED = {
     ("file", "kind"),
     [
         ("triplets.jsonl", Triplet),
+        ("captions.jsonl", Caption),
+        ("negatives/negatives.jsonl", Negative),
         ("clips/<generator>/clips.jsonl", Clip),
         ("scores/<scorer>/scores.jsonl", ScoredClip),
         ("weights/<scorers>-<criterion>.jsonl", ClipWeight),

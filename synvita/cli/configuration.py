@@ -23,7 +23,7 @@ def settled(arguments: argparse.Namespace, flags: list[str], claim: bool = True)
     if stored.exists() and arguments.recipe is None:
         values = read_yaml(stored)
     else:
-        default = "own_triplets" if getattr(arguments, "what", None) == "import" else "mini"
+        default = "own_triplets" if getattr(arguments, "what", None) in ("import", "negatives") else "mini"
         values = recipe(arguments.recipe or default).as_dict()
     if arguments.config is not None:
         if not arguments.config.exists():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita import __version__
-from synvita.cli import clip, configuration, evaluate, rank, run, score, study
+from synvita.cli import clip, configuration, evaluate, negatives, rank, run, score, study
 from synvita.cli.exits import EXIT
 from synvita.cli.settings_help import settings_help
 
@@ -101,6 +101,9 @@ def parser() -> argparse.ArgumentParser:
         "--videos", type=Path, metavar="DIR", help="videos are relative to it (default: the table's folder)"
     )
     check.set_defaults(call=run.run_check)
+
+    asked = stage("negatives", "ask a language model for negative captions of a table's captions", negatives.run, kinds)
+    add_executors(negatives.add_arguments(asked, positive))
 
     generate = stage("generate", "stage 2: make a synthetic clip for each negative caption", run.run_generate)
     generate.add_argument(

@@ -153,6 +153,10 @@ class Appender:
         if self._unsynced >= self._sync_every:
             self.sync()
 
+    def flush(self) -> None:
+        """Out of this process, so that its death loses nothing; `sync` is for the machine's."""
+        self._file.flush()
+
     def sync(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())

@@ -109,6 +109,7 @@ class Job:
                 self.done.add(key)
                 self.made += 1
             self._tick()
+        self._out.flush()
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self._out.sync()
             self._synced = time.monotonic()

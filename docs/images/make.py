@@ -14,7 +14,7 @@ from synvita.core.records import Triplet
 from synvita.core.store import read_records
 from synvita.core.video import read_frames
 from synvita.recipes import THREE
-from synvita.report.study import half_width, mean
+from synvita.report.seeds import half_width, mean
 
 HERE = Path(__file__).parent
 TASKS = {"in_distribution": "in distribution", "open": "open", "unseen": "unseen concepts", "temporal": "temporal"}

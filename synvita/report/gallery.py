@@ -47,7 +47,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The chosen triplets of `clips` weighed clips; `middle`: the median of the weights over zero, where high begins."""
+    """The chosen triplets. `clips`: how many were weighed; `middle`: the median of weights over zero, the start of high."""
 
     clips: int
     middle: float

@@ -18,6 +18,7 @@ FORMS = {  # the cards of a form: (a value of its first select, what the cards a
     "case-cards": ("type-flip", "cases"),
     "ranking-cards": ("task-events", "queries"),
 }
+SLOW = 90_000  # milliseconds for one step, on a machine that has much else to do
 FIRST = 6  # cards of a gallery before "show more"
 IN_VIEW = "[...document.querySelectorAll('#clip-cards video')].slice(0, 2)"
 H264 = "document.createElement('video').canPlayType('video/mp4; codecs=\"avc1.42E01E\"')"
@@ -53,6 +54,7 @@ def opened(program: Any, page: Path) -> tuple[Any, list[str]]:
     browser.on("pageerror", lambda error: faults.append(str(error)))
     browser.on("console", lambda message: faults.append(message.text))
     browser.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else faults.append(r.url))
+    browser.set_default_timeout(SLOW)
     browser.goto(page.as_uri())
     return browser, faults
 
@@ -243,6 +245,7 @@ def test_on_a_phone_a_tables_first_column_stays_in_place(browser: Any) -> None:
 
 def test_without_script_every_card_is_there_and_a_video_has_its_own_controls(program: Any, page: Path) -> None:
     browser = program.new_page(java_script_enabled=False)
+    browser.set_default_timeout(SLOW)
     browser.goto(page.as_uri())
     for cards in FORMS:
         assert shown(browser, cards) == browser.locator(f"#{cards} > article").count() > FIRST
@@ -253,6 +256,7 @@ def test_without_script_every_card_is_there_and_a_video_has_its_own_controls(pro
 
 def test_who_wants_less_motion_gets_videos_that_wait(program: Any, page: Path) -> None:
     browser = program.new_page(viewport=DESKTOP, reduced_motion="reduce")
+    browser.set_default_timeout(SLOW)
     need_h264(browser)
     browser.goto(page.as_uri())
     browser.evaluate("document.getElementById('clips').scrollIntoView()")

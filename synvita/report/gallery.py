@@ -47,7 +47,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The chosen triplets. `clips`: how many were weighed; `middle`: the median of weights over zero, the start of high."""
+    """`clips`: how many were weighed; `middle`: the median of the weights over zero, where high begins."""
 
     clips: int
     middle: float

@@ -53,6 +53,17 @@ FIGURES = (
 )
 
 UNTRAINED, BASELINE, METHOD, ORACLE_ARM = "off_the_shelf", "real_only", "synvita", "weighted_oracle"
+ARM_TITLES = {  # as people say it; an arm that is not here has its own name
+    UNTRAINED: "untrained",
+    BASELINE: "captions only",
+    "uniform": "+ clips, all trusted",
+    "weighted": "+ clips, weighed",
+    METHOD: "SynViTA",
+    "weighted_video": "+ clips, weighed from video",
+    "synvita_video": "SynViTA, weighed from video",
+    ORACLE_ARM: "+ clips, weighed by the truth",
+    "synvita_oracle": "SynViTA, weighed by the truth",
+}
 CRITERIA = ("difference", "hard", "product", "table", "target", "uniform")
 
 
@@ -64,6 +75,10 @@ def tasks(kind: str | None = None) -> list[Task]:
 def main_figures() -> list[Task]:
     """One column each; single misalignment types are left out."""
     return [task for task in FIGURES if not task.name.startswith("per_type.")]
+
+
+def arm_title(arm: str) -> str:
+    return ARM_TITLES.get(arm, arm)
 
 
 def find_task(name: str) -> Task | None:

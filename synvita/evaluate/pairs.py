@@ -18,6 +18,7 @@ PAIR = (*KEY, "label")
 SCORED = (*PAIR, "log_odds")
 KINDS = ("misalignment", "unseen")  # of the entailment tasks: which figures a pair enters
 Rows = list[dict[str, Any]]
+Joined = tuple[dict[str, Any], dict[str, Any]]  # the same pair in two arms' files
 
 
 def pair_key(row: dict[str, Any]) -> tuple[str, ...]:
@@ -72,6 +73,22 @@ def read_pairs(folder: Path, only: Sequence[str] | None = None) -> dict[str, Row
         for path in sorted(folder.glob("*.jsonl"))
         if only is None or path.stem in only
     }
+
+
+def join_pairs(task: str, rows: Rows, theirs: Rows, baseline: str) -> tuple[list[Joined], int]:
+    """The pairs that both arms have scored, ours and theirs side by side, and how many only one of them has.
+
+    Raises:
+        ValueError: the two disagree about what is right.
+    """
+    other = {pair_key(row): row for row in theirs}
+    joined = [(row, other[pair_key(row)]) for row in rows if pair_key(row) in other]
+    for row, twin in joined:
+        if row["label"] != twin["label"]:
+            where = f"caption {row['caption']!r} of video {row['video']}"
+            raise ValueError(f"{task}: {where}: one arm's label is {row['label']}, {baseline}'s {twin['label']}")
+    both = [(row, twin) for row, twin in joined if None not in (row["log_odds"], twin["log_odds"])]
+    return both, len(rows) + len(other) - len(joined) - len(both)
 
 
 def split_of(task: str) -> str:

@@ -18,16 +18,16 @@ from synvita.core.identity import Digests
 from synvita.core.records import Misalignment
 from synvita.core.store import write_atomic
 from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, tasks
-from synvita.evaluate import intervals, metrics
+from synvita.evaluate import intervals, metrics, paired
 from synvita.evaluate.audit import audit
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.facts import arm_facts
-from synvita.evaluate.pairs import Rows, pair_key, read_pairs
+from synvita.evaluate.model_size import model_sizes
+from synvita.evaluate.paired import NOTHING, by_query, columns
+from synvita.evaluate.pairs import Joined, Rows, join_pairs, read_pairs
 from synvita.evaluate.weight_quality import beside_ensemble, score_differences, weight_quality
 
 TEMPORAL = {Misalignment.ACTION, Misalignment.FLIP}
-Columns = tuple[np.ndarray, np.ndarray, list[str]]  # labels, scores, videos
-NOTHING = {"low": None, "high": None}
 
 
 def subsets(pairs: dict[str, Rows]) -> dict[str, Rows]:
@@ -43,18 +43,6 @@ def subsets(pairs: dict[str, Rows]) -> dict[str, Rows]:
 
 def scored(rows: Rows) -> Rows:
     return [row for row in rows if row["log_odds"] is not None]
-
-
-def queries(rows: Rows) -> list[Rows]:
-    """Rows by query, in the order of first appearance."""
-    by_query: dict[str, Rows] = {}
-    for row in rows:
-        by_query.setdefault(row["query"], []).append(row)
-    return list(by_query.values())
-
-
-def columns(rows: Rows) -> Columns:
-    return np.array([r["label"] for r in rows]), np.array([r["log_odds"] for r in rows]), [r["video"] for r in rows]
 
 
 def counts(rows: Rows) -> dict[str, int]:
@@ -73,16 +61,12 @@ def entailment(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     return {"auc": metrics.roc_auc(labels, scores), **intervals.bounds(interval), **counts(rows)}
 
 
-def mean_ap(ranked: list[Columns]) -> float:
-    return metrics.mean_average_precision([(labels, scores) for labels, scores, _ in ranked])
-
-
 def retrieval(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     """Tie-aware mAP and recall over queries, each ranked over the videos that have a score for it.
 
     A query of which no right video has a score is dropped and counted: a score for it would be made up.
     """
-    every = queries(rows)
+    every = by_query(rows)
     ranked = [columns(some) for some in map(scored, every) if any(row["label"] for row in some)]
     told = {"queries": len(ranked), "queries_dropped": len(every) - len(ranked), **counts(rows)}
     recalls = {
@@ -91,42 +75,17 @@ def retrieval(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     }
     if not ranked:
         return {"map": None, **NOTHING, **recalls, **told}
-    return {"map": mean_ap(ranked), **intervals.bounds(map_interval(ranked, config)), **recalls, **told}
-
-
-def map_interval(ranked: list[Columns], config: EvaluateConfig) -> intervals.Interval:
-    """Videos are resampled, for all queries together; a query whose right videos were not drawn is left out of a draw.
-
-    A resample repeats videos, and repeated hits raise mAP, which is no error of the figure: the quantiles are moved by
-    the difference of the draws' mean from it.
-    """
-    codes, count = intervals.group_codes([video for _, _, videos in ranked for video in videos])
-    of_query = np.split(codes, np.cumsum([len(videos) for _, _, videos in ranked])[:-1])
-    draws = max(1, min(200, config.draws))
-    times = np.stack([np.bincount(d, minlength=count) for d in intervals.group_draws(count, draws, seed=0)])
-    precisions = np.stack(  # (draws, queries)
-        [
-            metrics.weighted_average_precisions(metrics.ranked(*metrics.checked(labels, scores)), times[:, own])
-            for (labels, scores, _), own in zip(ranked, of_query, strict=True)
-        ],
-        axis=1,
-    )
-    drawn = np.nanmean(precisions[~np.isnan(precisions).all(axis=1)], axis=1)
-    low, high = intervals.percentiles(drawn, draws, config.level)
-    moved = mean_ap(ranked) - drawn.mean() if drawn.size else 0.0
-    return float(np.clip(low + moved, 0.0, 1.0)), float(np.clip(high + moved, 0.0, 1.0))
+    return {"map": paired.mean_ap(ranked), **intervals.bounds(paired.map_interval(ranked, config)), **recalls, **told}
 
 
 def question_answering(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     """Accuracy over the questions with one right option and a score for every option; others are dropped, counted."""
-    every = queries(rows)
+    every = by_query(rows)
     whole = [some for some in every if len(scored(some)) == len(some) and sum(row["label"] for row in some) == 1]
     told = {"questions": len(whole), "questions_dropped": len(every) - len(whole), **counts(rows)}
     if not whole:
         return {"accuracy": None, **NOTHING, **told}
-    right = [[row["label"] for row in some].index(1) for some in whole]
-    scores = [[row["log_odds"] for row in some] for some in whole]
-    each = np.array([metrics.accuracy([c], [s]) for c, s in zip(right, scores, strict=True)])
+    each = np.array([paired.is_right(some) for some in whole])
     interval = intervals.bootstrap(
         lambda i: float(each[i].mean()), [some[0]["video"] for some in whole], config.draws, seed=0, level=config.level
     )
@@ -155,7 +114,8 @@ def arm_results(pairs: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any
 
 
 def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any]:
-    """AUC minus the baseline's on the pairs that both have scored, with an interval from the same resampled videos.
+    """Every figure minus the baseline's on the pairs that both have scored, with an interval from the same resampled
+    videos.
 
     `pairs`: how many these are; `left_out`: those that only one has, or has a score for.
 
@@ -165,19 +125,18 @@ def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: Evalu
     found: dict[str, Any] = {}
     theirs = subsets(baseline)
     for name, rows in subsets(pairs).items():
-        other = {pair_key(row): row for row in theirs.get(name, [])}
-        joined = [(row, other[pair_key(row)]) for row in rows if pair_key(row) in other]
-        for row, twin in joined:
-            if row["label"] != twin["label"]:
-                where = f"caption {row['caption']!r} of video {row['video']}"
-                raise ValueError(f"{name}: {where}: one arm's label is {row['label']}, {BASELINE}'s {twin['label']}")
-        both = [(row, twin) for row, twin in joined if None not in (row["log_odds"], twin["log_odds"])]
-        entry = {"pairs": len(both), "left_out": len(rows) + len(other) - len(joined) - len(both)}
-        put(found, name, {**auc_difference(both, config), **entry})
+        both, left_out = join_pairs(name, rows, theirs.get(name, []), BASELINE)
+        put(found, name, {**auc_difference(both, config), "pairs": len(both), "left_out": left_out})
+    calls = {"retrieval": paired.map_difference, "questions": paired.accuracy_difference}
+    for task in tasks():
+        if task.kind in calls and task.name in pairs and task.name in baseline:
+            both, left_out = join_pairs(task.name, pairs[task.name], baseline[task.name], BASELINE)
+            entry = {"pairs": len(both), "left_out": left_out}
+            found[task.name] = {**calls[task.kind](pairs[task.name], both, config), **entry}
     return found
 
 
-def auc_difference(both: list[tuple[dict[str, Any], dict[str, Any]]], config: EvaluateConfig) -> dict[str, Any]:
+def auc_difference(both: list[Joined], config: EvaluateConfig) -> dict[str, Any]:
     """AUC of the first rows minus that of the second; null where they are of one class only."""
     labels, mine, videos = columns([row for row, _ in both])
     other = columns([twin for _, twin in both])[1]
@@ -209,6 +168,7 @@ def collect(
     results: dict[str, Any] = {"model": first.removeprefix("models/"), "arms": of_model[first]}
     if others:
         results["models"] = {home.removeprefix("models/"): {"arms": of_model[home]} for home in others}
+    results["parameters"] = model_sizes(run, list(arms))
     results["weights"] = weight_quality(run)
     results["other_weights"] = {" + ".join(some): weight_quality(run, some) for some in beside_ensemble(run)}
     scores = read_scores(run)

@@ -1,4 +1,7 @@
-"""Test triplets that the compared arms answer differently or both wrongly, chosen by a fixed rule."""
+"""Test triplets that the compared arms answer differently or both wrongly, chosen by a fixed rule.
+
+Of a run with a single arm: those that it answers wrongly and rightly.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synvita.core.decoder import Decoder
 from synvita.core.records import Misalignment
-from synvita.core.vocabulary import IN_DISTRIBUTION, OPEN, find_task
+from synvita.core.vocabulary import OPEN, arm_title, tasks
 from synvita.report.embedded import Album, Video
 from synvita.report.gallery import UNKNOWN, Words, kind_name, marked_words
 from synvita.report.pairs import Answers, Rows, read_task
 
 SECOND, FIRST, NEITHER, BOTH = "second", "first", "neither", "both"  # which of the compared arms is right
-PER_GROUP = 4  # of each type and outcome
-SHOWN = (SECOND, FIRST, NEITHER)
+PER_GROUP = 2  # of each type and outcome
+SHOWN, SHOWN_ALONE = (SECOND, FIRST, NEITHER), (NEITHER, BOTH)
+NEAR_TIE = 0.1  # log-odds: two probabilities that differ by at most 0.025
 Pair = tuple[dict[str, Any], dict[str, Any]]  # rows of (the true caption, the negative one)
 
 
@@ -30,6 +35,14 @@ class Verdict:
     @property
     def margin(self) -> float | None:
         return None if self.true is None or self.negative is None else self.true - self.negative
+
+    @property
+    def title(self) -> str:
+        return arm_title(self.arm)
+
+    @property
+    def near_tie(self) -> bool:
+        return self.margin is not None and abs(self.margin) < NEAR_TIE
 
     @property
     def right(self) -> bool | None:
@@ -48,6 +61,11 @@ class Case:
     caption: Words
     negative_caption: Words
     verdicts: list[Verdict]
+
+    @property
+    def widest(self) -> float:
+        """What a full bar stands for: the largest margin of the card, and never less than ten near-ties."""
+        return max([10 * NEAR_TIE, *(abs(v.margin) for v in self.verdicts if v.margin is not None)])
 
 
 @dataclass(frozen=True)
@@ -73,35 +91,46 @@ def outcome(first: float, second: float) -> str:
     return {(True, True): BOTH, (False, False): NEITHER, (True, False): FIRST}.get((first > 0, second > 0), SECOND)
 
 
-def choose_cases(margins: dict[str, tuple[float, float]], kinds: dict[str, str], number: int) -> list[str]:
-    """Queries by outcome, then type: of each group the `number` with the largest |margin| + |margin|, ties by id."""
+def choose_cases(
+    margins: dict[str, tuple[float, float]], kinds: dict[str, str], number: int, shown: tuple[str, ...] = SHOWN
+) -> list[str]:
+    """Of each type and outcome the `number` queries with the largest |margin| + |margin|, ties by id.
+
+    The types come in turn, each next one with the next outcome, so that the first few cards show most of both.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
     for query in sorted(margins, key=lambda q: (-abs(margins[q][0]) - abs(margins[q][1]), q)):
         groups.setdefault((outcome(*margins[query]), kinds[query]), []).append(query)
-    order = [(result, kind) for result in SHOWN for kind in (*Misalignment, UNKNOWN)]
-    return [query for key in order for query in groups.get(key, [])[:number]]
+    types = (*Misalignment, UNKNOWN)
+    order = [
+        (groups.get((shown[(place + turn) % len(shown)], str(kind)), []), round_)
+        for round_ in range(number)
+        for turn in range(len(shown))
+        for place, kind in enumerate(types)
+    ]
+    return [group[place] for group, place in order if place < len(group)]
 
 
-def find_cases(run: Path, answers: Answers, number: int = PER_GROUP) -> Cases | None:
-    """None where the compared arms have no entailment task."""
-    known = [task for name in (OPEN, IN_DISTRIBUTION) if (task := find_task(name))]
+def find_cases(run: Path, answers: Answers, decoder: Decoder, number: int = PER_GROUP) -> Cases | None:
+    """None where the compared arms have no test of pairs; of several, the open one, else the first."""
+    known = sorted(tasks("entailment"), key=lambda task: task.name != OPEN)
     title, rows = next(((t.title.lower(), rows) for t in known if (rows := read_task(answers, t.name))), ("", {}))
-    pairs = {arm: pairs_of(some) for arm, some in rows.items()}
+    pairs = {arm: pairs_of(of_arm) for arm, of_arm in rows.items()}
     if not pairs:
         return None
     asked = pairs[answers.first]
     verdicts = {query: [verdict(arm, query, pairs) for arm in pairs] for query in asked}
     margins = {}
-    for query, some in verdicts.items():
-        found = {v.arm: v.margin for v in some}
-        first, second = found[answers.first], found[answers.second]
+    for query, of_query in verdicts.items():
+        margin_of = {v.arm: v.margin for v in of_query}
+        first, second = margin_of[answers.first], margin_of[answers.second]
         if first is not None and second is not None:
             margins[query] = (first, second)
     kinds = {query: kind_name(asked[query][0].get("misalignment")) for query in margins}
-    totals = Counter(outcome(*some) for some in margins.values())
-    album = Album(run)
+    totals = Counter(outcome(*both) for both in margins.values())
+    album = Album(run, decoder)
     cards = []
-    for query in choose_cases(margins, kinds, number):
+    for query in choose_cases(margins, kinds, number, SHOWN_ALONE if answers.alone else SHOWN):
         row, captions = asked[query][0], [row["caption"] for row in asked[query]]
         cards.append(
             Case(

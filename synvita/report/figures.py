@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 import io
-import math
 import re
 from typing import Any
 
@@ -16,19 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from synvita.core.vocabulary import BASELINE, METHOD, ORACLE_ARM, UNTRAINED
+from synvita.report.table import number
 
-ARM_COLORS = {
-    UNTRAINED: "#9a9fa6",
-    BASELINE: "#4477aa",
-    "uniform": "#e0697a",
-    "weighted": "#c9a227",
-    METHOD: "#2a9348",
-    "weighted_video": "#e3c566",
-    "synvita_video": "#5dbb78",
-    ORACLE_ARM: "#a05195",
-}
-OTHER_COLORS = ("#66aacc", "#b5651d", "#6b6ecf", "#8c6d31")
 LINE = "#85888c"
 STYLE: Any = {  # matplotlib's stubs want a Literal of every key
     "svg.fonttype": "none",  # text stays text: small, searchable, in the page's colour
@@ -49,10 +37,6 @@ STYLE: Any = {  # matplotlib's stubs want a Literal of every key
     "grid.alpha": 0.25,
     "legend.frameon": False,
 }
-
-
-def arm_color(arm: str, position: int) -> str:
-    return ARM_COLORS.get(arm, OTHER_COLORS[position % len(OTHER_COLORS)])
 
 
 def as_svg(figure: Figure, name: str, label: str) -> str:
@@ -80,40 +64,6 @@ def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def arm_bars(groups: list[tuple[str, dict[str, dict[str, Any]]]], arms: list[str]) -> str:
-    """Bars of AUC by group and arm, error bars = intervals.
-
-    Args:
-        groups: (name on the axis, {arm: {"auc", "low", "high"}}), fractions; an arm may lack a group.
-        arms: the order of the bars.
-    """
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "synvita-arms"}):
-        figure, axes = new_axes(9.5, 4.0)
-        width = 0.84 / max(1, len(arms))
-        lowest = 50.0
-        for i, arm in enumerate(arms):
-            at = [g for g, (_, cells) in enumerate(groups) if usable(cells.get(arm))]
-            cells = [groups[g][1][arm] for g in at]
-            heights = [100 * c["auc"] for c in cells]
-            below = [max(0.0, 100 * (c["auc"] - c["low"])) for c in cells]
-            above = [max(0.0, 100 * (c["high"] - c["auc"])) for c in cells]
-            lowest = min([lowest, *(100 * c["low"] for c in cells)])
-            places = [g + (i - (len(arms) - 1) / 2) * width for g in at]
-            axes.bar(places, heights, width * 0.92, color=arm_color(arm, i), label=arm)
-            axes.errorbar(places, heights, [below, above], fmt="none", ecolor="#777b80", elinewidth=1.1, capsize=2)
-        axes.axhline(50, color=LINE, linewidth=0.9, linestyle=(0, (4, 3)))
-        axes.set_xticks(range(len(groups)), [name for name, _ in groups])
-        axes.set_ylim(max(0, math.floor(lowest / 10) * 10 - (0 if lowest < 50 else 10)), 100)
-        axes.set_ylabel("AUC (percent)")
-        figure.legend(loc="outside upper center", ncols=min(6, max(1, len(arms))))
-        return as_svg(figure, "arms", "Bar chart: AUC in percent of each arm by test set, with intervals")
-
-
-def usable(cell: dict[str, Any] | None) -> bool:
-    """Whether there is a bar and an interval to draw."""
-    return cell is not None and all(cell.get(key) is not None for key in ("auc", "low", "high"))
-
-
 def difference_boxes(differences: dict[str, dict[str, Any]]) -> str:
     """Figure 2: per misalignment type a box of the score differences (middle half, whiskers 5 to 95 percent, mean)."""
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": "synvita-differences"}):
@@ -128,7 +78,9 @@ def difference_boxes(differences: dict[str, dict[str, Any]]) -> str:
         means = [entry["mean"] for entry in differences.values()]
         axes.plot(range(1, len(means) + 1), means, linestyle="none", marker="D", color="#d1495b", markersize=6)
         for place, mean in enumerate(means, 1):
-            axes.annotate(f"{mean:+.2f}", (place, mean), xytext=(9, 0), textcoords="offset points", va="center")
+            axes.annotate(
+                number(mean, 2, sign=True), (place, mean), xytext=(9, 0), textcoords="offset points", va="center"
+            )
         axes.axhline(0, color=LINE, linewidth=1.0)
         names = [f"{kind}\n({len(entry['values'])} clips)" for kind, entry in differences.items()]
         axes.set_xticks(range(1, len(names) + 1), names)

@@ -8,29 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synvita.core import artefacts
+from synvita.core.decoder import Decoder
 from synvita.core.records import Misalignment, Triplet
 from synvita.report.embedded import Album, Video
 
-ORACLE = "world_truth"
 UNKNOWN = "unknown"
+SHARED = 1 / 3  # of the longer caption's words: with less in common, nearly every word would be marked
 Pair = tuple[str, str]  # (triplet, clip): one triplet may have several clips, and one clip serve several triplets
 Words = list[tuple[str, bool]]  # (a run of words, whether the other caption lacks them)
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One entry of the gallery. `scores`: (scorer and its quantity, of the clip's own caption, of the real's).
+class ShownClip:
+    """`scores`: (scorer and its quantity, of the clip's own caption, of the real's). `level`: zero, low or high.
 
-    `level` of the weight: zero, low or high; `truth`: the clip shows its own caption, None if nobody knows.
+    `truth`: the clip shows its own caption, None if nobody knows.
     """
 
-    triplet_id: str
     generator: str
-    misalignment: str
-    real: Video
-    synthetic: Video
-    caption: Words
-    negative_caption: Words
+    video: Video
     scores: list[tuple[str, float | None, float | None]]
     weight: float
     level: str
@@ -38,12 +34,28 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """One entry of the gallery: a triplet with all its weighed clips."""
+
+    triplet_id: str
+    misalignment: str
+    real: Video
+    caption: Words
+    negative_caption: Words
+    clips: list[ShownClip]
+
+
+@dataclass(frozen=True)
 class Gallery:
-    """The chosen ones of `clips` weighed clips; `middle` is the median of the weights over zero, where high begins."""
+    """`clips`: how many were weighed; `middle`: the median of the weights over zero, where high begins."""
 
     clips: int
     middle: float
     cards: list[Shown]
+
+    @property
+    def shown(self) -> int:
+        return sum(len(card.clips) for card in self.cards)
 
 
 def kind_name(kind: object) -> str:
@@ -58,20 +70,27 @@ def level(weight: float, middle: float) -> str:
 
 
 def marked_words(text: str, other: str) -> Words:
-    """`text` cut into runs of words that `other` has at the same place in the order, and runs that it has not."""
+    """`text` cut into runs of words that `other` has at the same place in the order, and runs that it has not.
+
+    Where the two have less than SHARED in common nothing is marked: marks on nearly every word show nothing.
+    """
     words, theirs = text.split(), other.split()
     matcher = difflib.SequenceMatcher(a=words, b=theirs, autojunk=False)
-    found: Words = []
+    shared = sum(block.size for block in matcher.get_matching_blocks())
+    if shared < SHARED * max(len(words), len(theirs)):
+        return [(" ".join(words), False)]
+    marked: Words = []
     for kind, start, end, _, _ in matcher.get_opcodes():
         if end > start:
-            found.append((" ".join(words[start:end]), kind != "equal"))
-    return found
+            marked.append((" ".join(words[start:end]), kind != "equal"))
+    return marked
 
 
 def choose(weights: dict[Pair, float], kinds: dict[str, Misalignment | None], number: int) -> list[Pair]:
     """(triplet, clip): the types in turn, alternating the highest and the lowest weight left; ties by id.
 
-    Each next round takes the other end of a type. A clip that is already chosen is passed over.
+    Each next round takes the other end of a type. A clip or a triplet that is already chosen is passed over: a card
+    shows all clips of its triplet.
 
     Args:
         kinds: of the triplets.
@@ -87,8 +106,8 @@ def choose(weights: dict[Pair, float], kinds: dict[str, Misalignment | None], nu
         for position, pairs in enumerate(left.values()):
             while pairs and len(chosen) < number:
                 pair = pairs.pop(-1 if (turn + position) % 2 == 0 else 0)
-                if pair[1] not in seen:
-                    seen.add(pair[1])
+                if not seen & {f"triplet {pair[0]}", f"clip {pair[1]}"}:
+                    seen |= {f"triplet {pair[0]}", f"clip {pair[1]}"}
                     chosen.append(pair)
                     break
         if len(chosen) == number or not any(left.values()):
@@ -100,8 +119,8 @@ def kinds_in(kinds: dict[str, Misalignment | None]) -> list[Misalignment | None]
     return [kind for kind in (*Misalignment, None) if kind in set(kinds.values())]
 
 
-def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | None:
-    """The chosen clips with all that the run knows about them; None where clips were not weighed."""
+def gallery(run: Path, triplets: list[Triplet], decoder: Decoder, number: int = 28) -> Gallery | None:
+    """The chosen triplets with all that the run knows about their clips; None where clips were not weighed."""
     default = artefacts.default_weights(run)
     if default is None or not artefacts.has_clips(run):
         return None
@@ -112,36 +131,41 @@ def gallery(run: Path, triplets: list[Triplet], number: int = 28) -> Gallery | N
     rows = artefacts.read_weights(run, artefacts.TRUTH, default.shown) if known else []
     truth = {(r.triplet_id, r.clip_id): r.weight > 0.5 for r in rows}
     clips = artefacts.read_clips(run)
-    chosen = choose(learned, {t.id: t.misalignment for t in triplets}, number)
-    scores, kinds = read_scores(run, {clip for _, clip in chosen}), artefacts.quantities(run)
+    chosen = [by_id[triplet] for triplet, _ in choose(learned, {t.id: t.misalignment for t in triplets}, number)]
+    of_triplet = {t.id: [pair for pair in learned if pair[0] == t.id] for t in chosen}
+    scores = read_scores(run, {clip for pairs in of_triplet.values() for _, clip in pairs})
+    kinds = artefacts.quantities(run)
     over_zero = [weight for weight in learned.values() if weight > 0]
     middle = statistics.median(over_zero) if over_zero else 0.0
-    album = Album(run)
+    album = Album(run, decoder)
     cards = []
-    for pair in chosen:
-        triplet, clip, weight = by_id[pair[0]], clips.get(pair[1]), learned[pair]
+    for triplet in chosen:
         own, real = triplet.negative_caption, triplet.caption
-        scorers = sorted({scorer for name, scorer, _ in scores if name == pair[1]})
-        score_of = [(name, scores.get((pair[1], name, own)), scores.get((pair[1], name, real))) for name in scorers]
-        cards.append(
-            Shown(
-                triplet_id=triplet.id,
-                generator=clip.generator if clip else UNKNOWN,
-                misalignment=kind_name(triplet.misalignment),
-                real=album.embed(triplet.video),
-                synthetic=album.embed(clip.file) if clip else Video(pair[1], "", "no such clip"),
-                caption=marked_words(real, own),
-                negative_caption=marked_words(own, real),
-                scores=[(f"{name}, {kinds[name]}", ours, theirs) for name, ours, theirs in score_of],
-                weight=weight,
-                level=level(weight, middle),
-                truth=truth.get(pair),
+        shown, picture = [], album.embed(triplet.video)
+        for pair in of_triplet[triplet.id]:
+            clip = clips.get(pair[1])
+            scorers = sorted({scorer for name, scorer, _ in scores if name == pair[1]})
+            score_of = [(name, scores.get((pair[1], name, own)), scores.get((pair[1], name, real))) for name in scorers]
+            shown.append(
+                ShownClip(
+                    generator=clip.generator if clip else UNKNOWN,
+                    video=album.embed(clip.file) if clip else Video(pair[1], "", "no such clip"),
+                    scores=[(f"{name}, {kinds[name]}", ours, theirs) for name, ours, theirs in score_of],
+                    weight=learned[pair],
+                    level=level(learned[pair], middle),
+                    truth=truth.get(pair),
+                )
             )
-        )
+        words = marked_words(real, own), marked_words(own, real)
+        cards.append(Shown(triplet.id, kind_name(triplet.misalignment), picture, *words, shown))
     return Gallery(len({clip for _, clip in learned}), middle, cards) if cards else None
 
 
 def read_scores(run: Path, clips: set[str]) -> dict[tuple[str, str, str], float]:
     """{(clip, scorer, caption): score} of these clips, without the oracle's."""
     rows = artefacts.read_scores(run)
-    return {(r.clip_id, r.scorer, r.caption): r.score for r in rows if r.clip_id in clips and r.scorer != ORACLE}
+    return {
+        (r.clip_id, r.scorer, r.caption): r.score
+        for r in rows
+        if r.clip_id in clips and r.scorer not in artefacts.TRUTH
+    }

@@ -18,12 +18,19 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Answers:
-    """The arms that have answers with `seed`, in the order of the results; `first` and `second` are compared."""
+    """The arms that have answers with `seed`, in the order of the results; `first` and `second` are compared.
+
+    Where a run has one arm only, both are that one.
+    """
 
     seed: str
     folders: dict[str, Path]
     first: str
     second: str
+
+    @property
+    def alone(self) -> bool:
+        return self.first == self.second
 
     @property
     def arms(self) -> list[str]:
@@ -42,26 +49,28 @@ def seed_of(run: Path) -> str:
     return str(train.get("seed", 0)) if isinstance(train, dict) else "0"
 
 
-def compared(arms: list[str]) -> tuple[str, str]:
-    """real_only and synvita; where one is not there, the first or the last other arm (the oracle's only if alone).
+def compared(arms: list[str], favourite: str = METHOD) -> tuple[str, str]:
+    """real_only and the favourite; where one is not there, the first or the last other arm; the oracle's only if alone.
 
     Args:
-        arms: two or more names.
+        arms: one or more names.
     """
-    first = BASELINE if BASELINE in arms else next(arm for arm in arms if arm != METHOD)
+    if len(arms) == 1:
+        return arms[0], arms[0]
+    first = BASELINE if BASELINE in arms else next(arm for arm in arms if arm != favourite)
     others = [arm for arm in arms if arm != first]
     fair = [arm for arm in others if arm != ORACLE_ARM] or others
-    return first, METHOD if METHOD in fair else fair[-1]
+    return first, favourite if favourite in fair else fair[-1]
 
 
-def find_answers(run: Path, model: str | None, arms: Iterable[str]) -> Answers | None:
-    """Of a base model's arms. None where fewer than two were asked, so that there is nothing to compare."""
+def find_answers(run: Path, model: str | None, arms: Iterable[str], favourite: str = METHOD) -> Answers | None:
+    """Of a base model's arms; `favourite` is compared with the baseline. None where nobody was asked."""
     if model is None:
         return None
     seed, home = seed_of(run), run / "models" / model / "pairs"
     asked = {path.name for path in home.glob("*") if (path / seed).is_dir()}
     folders = {arm: home / arm / seed for arm in arms if arm in asked}
-    return Answers(seed, folders, *compared(list(folders))) if len(folders) > 1 else None
+    return Answers(seed, folders, *compared(list(folders), favourite)) if folders else None
 
 
 def check_pair(row: dict[str, Any]) -> None:

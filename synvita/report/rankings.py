@@ -1,18 +1,27 @@
-"""What the compared arms find for a retrieval query, side by side, for the queries on which they differ most."""
+"""What the compared arms find for a retrieval query, side by side, for the queries on which they really differ.
+
+Of a run with a single arm: the queries that it ranks worst and best.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 from sklearn.metrics import average_precision_score
 
-from synvita.core.vocabulary import tasks
+from synvita.core.decoder import Decoder
+from synvita.core.vocabulary import Task, arm_title, tasks
 from synvita.report.embedded import Album, Video
 from synvita.report.pairs import Answers, Rows, read_task
 
+Item = TypeVar("Item")
 TOP = 8
 PER_SIDE = 3  # queries of a benchmark that an arm ranks better
+REAL_GAP = 0.05  # of average precision: with less, the two lists look alike
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,10 @@ class Side:
     arm: str
     precision: float
     places: list[Place]
+
+    @property
+    def title(self) -> str:
+        return arm_title(self.arm)
 
     @property
     def hits(self) -> int:
@@ -76,29 +89,49 @@ def by_query(first: Rows, second: Rows) -> dict[str, tuple[Rows, Rows]]:
 
 
 def choose_queries(precisions: dict[str, tuple[float, float]], number: int) -> list[str]:
-    """The `number` queries that the second arm ranks better by most, then those that the first does; ties in order."""
+    """Up to `number` queries that the second arm ranks better by REAL_GAP or more, and as many that the first does.
+
+    The largest gap first, the two sides in turn; ties in order.
+    """
     gains = {query: second - first for query, (first, second) in precisions.items()}
-    ups = sorted((q for q in gains if gains[q] > 0), key=lambda q: -gains[q])
-    downs = sorted((q for q in gains if gains[q] < 0), key=lambda q: gains[q])
-    return ups[:number] + downs[:number]
+    ups = sorted((q for q in gains if gains[q] >= REAL_GAP), key=lambda q: -gains[q])
+    downs = sorted((q for q in gains if gains[q] <= -REAL_GAP), key=lambda q: gains[q])
+    return in_turn([ups[:number], downs[:number]])
 
 
-def find_rankings(run: Path, answers: Answers, number: int = PER_SIDE) -> list[Ranking]:
-    """Empty where the compared arms have no retrieval task, or rank alike."""
-    album, arms = Album(run), (answers.first, answers.second)
-    found = []
-    for task in tasks("retrieval"):
-        rows, name = read_task(answers, task.name), task.title.removeprefix("Retrieval, ")
-        queries = by_query(rows[answers.first], rows[answers.second]) if rows else {}
-        precisions = {q: (average_precision(one), average_precision(two)) for q, (one, two) in queries.items()}
-        for query in choose_queries(precisions, number):
-            sides = []
-            for arm, value, some in zip(arms, precisions[query], queries[query], strict=True):
-                best = ranked(some)[:TOP]
-                places = [Place(album.embed(row["video"]), row["label"] == 1, row["log_odds"]) for row in best]
-                sides.append(Side(arm, value, places))
-            one = queries[query][0]
-            better = "second" if sides[1].precision > sides[0].precision else "first"
-            hits = sum(row["label"] == 1 for row in one)
-            found.append(Ranking(name, query, one[0]["caption"], better, len(one), hits, sides))
-    return found
+def choose_alone(precisions: dict[str, tuple[float, float]], number: int) -> list[str]:
+    """Of a single arm: the queries with the lowest and the highest average precision, in turn."""
+    order = sorted(precisions, key=lambda q: precisions[q][0])
+    worst = order[:number]
+    return in_turn([worst, [q for q in reversed(order) if q not in worst][:number]])
+
+
+def in_turn(lists: Sequence[Sequence[Item]]) -> list[Item]:
+    return [item for row in zip_longest(*lists) for item in row if item is not None]
+
+
+def find_rankings(run: Path, answers: Answers, decoder: Decoder, number: int = PER_SIDE) -> list[Ranking]:
+    """The benchmarks in turn. Empty where the compared arms have no retrieval task, or rank alike."""
+    album = Album(run, decoder)
+    return in_turn([of_task(task, answers, album, number) for task in tasks("retrieval")])
+
+
+def of_task(task: Task, answers: Answers, album: Album, number: int) -> list[Ranking]:
+    rows, name = read_task(answers, task.name), task.title.removeprefix("Retrieval, ")
+    queries = by_query(rows[answers.first], rows[answers.second]) if rows else {}
+    precisions = {q: (average_precision(one), average_precision(two)) for q, (one, two) in queries.items()}
+    chosen = (choose_alone if answers.alone else choose_queries)(precisions, number)
+    arms = (answers.first,) if answers.alone else (answers.first, answers.second)
+    rankings = []
+    for query in chosen:
+        sides = []
+        for arm, value, videos in zip(arms, precisions[query], queries[query], strict=False):
+            places = [
+                Place(album.embed(row["video"]), row["label"] == 1, row["log_odds"]) for row in ranked(videos)[:TOP]
+            ]
+            sides.append(Side(arm, value, places))
+        one = queries[query][0]
+        better = "second" if sides[-1].precision > sides[0].precision else "first"
+        hits = sum(row["label"] == 1 for row in one)
+        rankings.append(Ranking(name, query, one[0]["caption"], better, len(one), hits, sides))
+    return rankings

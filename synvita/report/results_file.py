@@ -37,6 +37,11 @@ def check_results(results: Any, where: str) -> dict[str, Any]:
     for name, found in others.items():
         need_object(found, f"{where}: models.{name}")
         check_arms(found, f"{where}: models.{name}")
+    sizes = results.get("parameters") or {}
+    need_object(sizes, f"{where}: parameters")
+    for name, count in sizes.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise ValueError(f"{where}: parameters.{name}: {count!r} is not a count")
     groups = {"weights": results.get("weights") or {}}
     others = results.get("other_weights") or {}
     need_object(others, f"{where}: other_weights")
@@ -96,6 +101,13 @@ def check_arms(results: dict[str, Any], where: str) -> None:
         if not isinstance(arm.get("weights_from", ""), str):
             raise ValueError(f"{place}.weights_from: {arm['weights_from']!r} is not text")
         need_object(arm.get(f"minus_{BASELINE}", {}), f"{place}.minus_{BASELINE}")
+        aside = arm.get("set_aside", [])
+        if not isinstance(aside, list) or not all(is_set_aside(row) for row in aside):
+            raise ValueError(f"{place}.set_aside: expected a list of {{video, reason}}, both text")
+
+
+def is_set_aside(row: Any) -> bool:
+    return isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("video", "reason"))
 
 
 def check_entries(entries: Any, keys: tuple[str, ...], place: str) -> None:

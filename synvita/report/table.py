@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from synvita.core import vocabulary
-from synvita.core.vocabulary import BASELINE, Task
+from synvita.core.vocabulary import BASELINE, ORACLE_ARM, Task, arm_title
 
 DASH = "–"
+FEW = 50  # test pairs: below, a figure tells hardly anything
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ def percent(value: float | None) -> str:
 def signed(value: float | None) -> str:
     """A difference of fractions in points, with its sign (never -0.0)."""
     return DASH if value is None or not math.isfinite(value) else f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
+    """Any number with so many decimals; nothing that is shown as zero has a minus."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:+.{digits}f}" if sign and rounded else f"{rounded:.{digits}f}"
 
 
 def interval(entry: dict[str, Any]) -> str:
@@ -71,10 +80,26 @@ def figure(arm: dict[str, Any], task: Task) -> float | None:
     return (at(arm, task.name) or {}).get(task.metric)
 
 
-def difference(arm: dict[str, Any], path: str) -> dict[str, Any] | None:
-    """The arm's AUC minus the baseline's, if there is one."""
-    versus = at(arm, f"minus_{BASELINE}.{path}")
-    return versus if versus and versus.get("auc") is not None else None
+def knows_truth(name: str, arm: dict[str, Any]) -> bool:
+    """Its weights come from the simulator's truth: a ceiling and not a candidate."""
+    return name == ORACLE_ARM or "world_truth" in arm.get("weights_from", "")
+
+
+def difference(arm: dict[str, Any], task: Task) -> dict[str, Any] | None:
+    """The arm's figure minus the baseline's, if there is one: {the task's metric, "low", "high"}."""
+    versus = at(arm, f"minus_{BASELINE}.{task.name}")
+    return versus if versus and versus.get(task.metric) is not None else None
+
+
+def scored_pairs(arm: dict[str, Any], task: Task) -> int | None:
+    """How many pairs the figure is of; None where nobody says."""
+    entry = at(arm, task.name) or {}
+    return entry["expected"] - entry.get("missing", 0) if "expected" in entry else None
+
+
+def usable(entry: dict[str, Any] | None, task: Task) -> bool:
+    """Whether there is a dot and an interval to draw."""
+    return entry is not None and all(entry.get(key) is not None for key in (task.metric, "low", "high"))
 
 
 def gaps(arm: dict[str, Any], task: Task) -> str:
@@ -84,6 +109,8 @@ def gaps(arm: dict[str, Any], task: Task) -> str:
     for noun in ("queries", "questions"):
         dropped = entry.get(f"{noun}_dropped")
         parts += [f"{dropped} of {dropped + entry[noun]} {noun} dropped"] if dropped else []
+    pairs = scored_pairs(arm, task)
+    parts += [f"only {pairs} test pairs"] if pairs and pairs < FEW else []
     versus = at(arm, f"minus_{BASELINE}.{task.name}") or {}
     left_out = versus.get("left_out")
     parts += [f"difference without {left_out} pairs that only one arm has"] if left_out else []
@@ -95,19 +122,26 @@ def cell(arm: dict[str, Any], task: Task) -> Cell:
     if entry is None:
         return Cell()
     shown = Cell(percent(figure(arm, task)), interval(entry), gaps=gaps(arm, task))
-    versus = difference(arm, task.name)
+    versus = difference(arm, task)
     if versus is None:
         return shown
     return replace(
-        shown, difference=signed(versus["auc"]), difference_interval=signed_interval(versus), sign=sign_of(versus)
+        shown, difference=signed(versus[task.metric]), difference_interval=signed_interval(versus), sign=sign_of(versus)
     )
+
+
+def role(name: str, arm: dict[str, Any]) -> str:
+    """What a row is for, where it is no candidate."""
+    return "reference" if name == BASELINE else "ceiling" if knows_truth(name, arm) else ""
 
 
 def arm_note(arm: dict[str, Any]) -> str:
     """How many clips an arm was trained with, where training wrote it down and something was left out."""
     parts = [f"{arm['triplets']:,} triplets"] if "triplets" in arm else []
-    words = {"with_clip": "with a clip", "without_clip": "without a clip", "set_aside": "set aside"}
+    words = {"with_clip": "with a clip", "without_clip": "without a clip"}
     parts += [f"{arm[key]:,} {text}" for key, text in words.items() if isinstance(arm.get(key), int) and arm[key]]
+    aside = arm.get("set_aside")
+    parts += [f"{len(aside):,} set aside"] if isinstance(aside, list) and aside else []
     return ", ".join(parts)
 
 
@@ -117,6 +151,8 @@ def arm_table(arms: dict[str, Any]) -> tuple[list[Task], list[dict[str, Any]]]:
     rows = [
         {
             "arm": name,
+            "title": arm_title(name),
+            "role": role(name, arm),
             "cells": [cell(arm, task) for task in tasks],
             "weights_from": arm.get("weights_from", DASH),
             "note": arm_note(arm),

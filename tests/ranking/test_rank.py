@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import Browser, find_chromium
+from chromium import chromium
 
 import synvita
 from synvita.cli import main
@@ -249,22 +249,16 @@ def test_the_sheet_is_one_offline_page_whose_captions_are_text(clips, scorers, t
 
 
 def test_a_click_sorts_the_sheet_and_what_has_no_number_stays_last(tmp_path):
-    program = find_chromium()
-    if program is None:
-        pytest.skip("no Chromium here")
     cards = [Card("a", "x", [1, 0.9, 0.1]), Card("b", "z", [2, 0.8, None]), Card("c", "y", [3, 0.7, 0.6])]
     write_sheet(tmp_path / "index.html", "t", ["rank", "score", "weight"], cards, [])
-    browser = Browser(program, tmp_path / "profile")
-    try:
-        browser.open(tmp_path / "index.html")
-        click = "document.querySelectorAll('#sheet th button')[{}].click(), "
-        order = "[...document.querySelectorAll('#sheet tbody small')].map((s) => s.textContent).join('')"
-        assert browser.value(order) == "abc"
-        assert browser.value(click.format(3) + order) == "cab"  # by weight, large first
-        assert browser.value(click.format(3) + order) == "acb"
-        assert browser.value(click.format(0) + order) == "acb"  # by caption
-    finally:
-        browser.close()
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto((tmp_path / "index.html").as_uri())
+        heads, files = page.locator("#sheet th button"), page.locator("#sheet tbody small")
+        assert "".join(files.all_inner_texts()) == "abc"
+        for head, order in ((3, "cab"), (3, "acb"), (0, "acb")):  # by weight, large first, then small; by caption
+            heads.nth(head).click()
+            assert "".join(files.all_inner_texts()) == order
 
 
 def test_a_tiny_checkpoint_on_somebodys_files_is_said_to_mean_nothing(clips, tmp_path, capsys):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import add_pairs, make_results, make_run
+from report_runs import DECODER, add_pairs, make_results, make_run
 from small import HOME, MODEL
 
 from synvita.core.records import Misalignment, Triplet
@@ -39,13 +39,16 @@ def test_the_arms_that_are_compared_are_the_baseline_and_the_method_where_they_e
     assert compared(["off_the_shelf", "real_only", "uniform", "weighted_oracle"]) == ("real_only", "uniform")
     assert compared(["synvita", "off_the_shelf"]) == ("off_the_shelf", "synvita")
     assert compared(["real_only", "weighted_oracle"]) == ("real_only", "weighted_oracle")
-    assert compared(["mine", "yours"]) == ("mine", "yours")
+    assert compared(["mine", "yours"]) == ("mine", "yours") and compared(["mine"]) == ("mine", "mine")
+    assert compared(["synvita", "real_only", "uniform"], "uniform") == ("real_only", "uniform")
 
 
 def test_answers_are_those_of_the_seed_of_the_run(tmp_path: Path) -> None:
     for arm, seed in (("a", 3), ("b", 3), ("c", 0)):
         (tmp_path / HOME / "pairs" / arm / str(seed)).mkdir(parents=True)
-    assert find_answers(tmp_path, MODEL, ["a", "b", "c"]) is None
+    answers = find_answers(tmp_path, MODEL, ["a", "b", "c"])
+    assert answers is not None and (answers.seed, answers.arms) == ("0", ["c"])
+    assert find_answers(tmp_path, MODEL, ["a", "b"]) is None
     (tmp_path / "config.yaml").write_text("train: {seed: 3}\n")
     answers = find_answers(tmp_path, MODEL, ["b", "c", "a", "../a"])
     assert answers is not None and (answers.seed, answers.arms) == ("3", ["b", "a"])
@@ -79,22 +82,25 @@ def test_cases_are_the_largest_margins_of_each_type_and_outcome() -> None:
     draw = random.Random(0)
     margins = {f"q{i:03}": (draw.randint(-3, 3) / 2, draw.randint(-3, 3) / 2) for i in range(300)}
     kinds = {query: draw.choice([*map(str, Misalignment), "unknown"]) for query in margins}
-    naive = []
-    for result in (SECOND, FIRST, NEITHER):
-        for kind in [*map(str, Misalignment), "unknown"]:
-            group = []
-            for query, (first, second) in margins.items():
-                names = {(True, True): BOTH, (True, False): FIRST, (False, True): SECOND, (False, False): NEITHER}
-                if kinds[query] == kind and names[first > 0, second > 0] == result:
-                    group.append((-(abs(first) + abs(second)), query))
-            naive += [query for _, query in sorted(group)[:4]]
+    names = {(True, True): BOTH, (True, False): FIRST, (False, True): SECOND, (False, False): NEITHER}
+    groups: dict[tuple[str, str], list[str]] = {}
+    for query, (first, second) in sorted(margins.items(), key=lambda item: (-sum(map(abs, item[1])), item[0])):
+        groups.setdefault((names[first > 0, second > 0], kinds[query]), []).append(query)
+    naive, outcomes = [], [SECOND, FIRST, NEITHER]
+    for place in range(4):
+        for turn in range(3):
+            for number, kind in enumerate([*map(str, Misalignment), "unknown"]):
+                group = groups.get((outcomes[(number + turn) % 3], kind), [])
+                naive += group[place : place + 1]
     assert choose_cases(margins, kinds, 4) == naive
+    first_six = [(kinds[query], outcome(*margins[query])) for query in naive[:6]]
+    assert len({kind for kind, _ in first_six}) == 6 and {result for _, result in first_six} == set(outcomes)
 
 
 def test_cases_say_what_the_pair_files_say(run: Path) -> None:
     answers = find_answers(run, MODEL, ARMS)
     assert answers is not None
-    cases = find_cases(run, answers)
+    cases = find_cases(run, answers, DECODER)
     assert cases is not None and cases.task == "open" and sum(cases.totals.values()) == 70
     files = {arm: {(r["query"], r["label"]): r["log_odds"] for r in rows_of(run, arm, "open")} for arm in ARMS}
     counted = dict.fromkeys(cases.totals, 0)
@@ -125,7 +131,7 @@ def test_pairs_without_a_score_or_a_partner_are_left_out(tmp_path: Path) -> None
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     answers = find_answers(run, MODEL, ARMS)
     assert answers is not None
-    cases = find_cases(run, answers)
+    cases = find_cases(run, answers, DECODER)
     assert cases is not None and sum(cases.totals.values()) == 69
     assert rows[0]["query"] not in {case.query for case in cases.cards}
     one = {"query": "q", "label": 1}
@@ -149,10 +155,11 @@ def test_average_precision_is_the_naive_sum_over_thresholds() -> None:
 
 def test_rankings_show_the_queries_on_which_the_arms_differ_most(run: Path) -> None:
     values = {"a": (0.1, 0.5), "b": (0.5, 0.1), "c": (0.3, 0.3), "d": (0.1, 0.2), "e": (0.1, 0.5), "f": (0.2, 0.1)}
-    assert choose_queries(values, 2) == ["a", "e", "b", "f"]
+    assert choose_queries(values, 2) == ["a", "b", "e", "f"] and choose_queries(values, 9) == ["a", "b", "e", "f", "d"]
+    assert choose_queries({"a": (0.5, 0.549), "b": (0.5, 0.451), "c": (0.5, 0.55)}, 9) == ["c"]
     answers = find_answers(run, MODEL, ARMS)
     assert answers is not None
-    rankings = find_rankings(run, answers)
+    rankings = find_rankings(run, answers, DECODER)
     assert 2 <= len(rankings) <= 12
     for item in rankings:
         for side in item.sides:
@@ -163,7 +170,8 @@ def test_rankings_show_the_queries_on_which_the_arms_differ_most(run: Path) -> N
             ]
             assert side.precision == average_precision(rows) and item.hits == sum(r["label"] for r in rows)
         first, second = (side.precision for side in item.sides)
-        assert item.better == ("second" if second > first else "first") and first != second
+        assert item.better == ("second" if second > first else "first") and abs(first - second) >= 0.05
+    assert [item.task for item in rankings[:4]] == ["temporal", "events"] * 2
 
 
 def test_only_videos_that_both_arms_scored_are_ranked() -> None:
@@ -180,21 +188,58 @@ def test_weights_are_zero_low_or_high_by_the_median_over_zero(run: Path) -> None
     assert [kind_name(kind) for kind in (Misalignment.FLIP, "flip", None, "None", 'x" y')] == ["flip"] * 2 + [
         "unknown"
     ] * 3
-    found = gallery(run, read_records(run / "triplets.jsonl", Triplet))
-    assert found is not None and found.clips == len(found.cards) == 14
+    found = gallery(run, read_records(run / "triplets.jsonl", Triplet), DECODER)
+    assert found is not None and found.clips == found.shown == len(found.cards) == 14
     assert math.isclose(found.middle, sorted(i / 20 for i in range(1, 14))[6])
-    assert {card.weight: card.level for card in found.cards} == {i / 20: level(i / 20, found.middle) for i in range(14)}
+    levels = {clip.weight: clip.level for card in found.cards for clip in card.clips}
+    assert levels == {i / 20: level(i / 20, found.middle) for i in range(14)}
 
 
 def test_a_section_embeds_videos_until_its_share_is_used_up(run: Path) -> None:
-    size = len(embed(run, "videos/0.mp4").data)
-    album = Album(run, share=size)
+    size = len(embed(run, "videos/0.mp4", DECODER).data)
+    album = Album(run, DECODER, share=size)
     assert album.embed("videos/0.mp4").data
     assert album.embed("videos/0.mp4").reason.endswith("of videos are used up")
 
 
-def test_a_run_of_one_arm_or_without_pairs_has_sentences_instead(run: Path, tmp_path: Path) -> None:
-    results = {"model": MODEL, "arms": {"real_only": make_results()["arms"]["real_only"]}}
-    page = write_report(run, results).read_text()
-    assert "no test pairs of two arms" in page and "no retrieval rankings of two arms" in page
+def test_a_run_of_one_arm_shows_what_it_answers_wrongly_and_rightly_and_ranks_worst_and_best(run: Path) -> None:
+    answers = find_answers(run, MODEL, ["real_only"])
+    assert answers is not None and answers.alone
+    cases = find_cases(run, answers, DECODER)
+    assert cases is not None and {case.outcome for case in cases.cards} == {NEITHER, BOTH}
+    assert all([v.right for v in case.verdicts] == [case.outcome == BOTH] for case in cases.cards)
+    rankings = [item for item in find_rankings(run, answers, DECODER) if item.task == "temporal"]
+    rows = rows_of(run, "real_only", "retrieval_temporal")
+    by_query_ = {q: [r for r in rows if r["query"] == q] for q in {r["query"] for r in rows}}
+    values = sorted(average_precision(of_query) for of_query in by_query_.values())
+    shown = [item.sides[0].precision for item in rankings]
+    assert len(shown) == 6 and shown[0::2] == values[:3] and shown[1::2] == values[:-4:-1]
+    page = write_report(run, {"model": MODEL, "arms": {"real_only": make_results()["arms"]["real_only"]}}).read_text()
+    assert "What “captions only” (seed 0) says" in page and 'id="ranking-cards"' in page
+
+
+def test_a_run_without_answers_has_sentences_instead(tmp_path: Path) -> None:
+    page = write_report(make_run(tmp_path), {"model": MODEL, "arms": {"real_only": {}}}).read_text()
+    assert "no test pairs that an arm has answered" in page and "no retrieval rankings" in page
     assert 'id="clip-cards"' in page and 'id="case-cards"' not in page
+
+
+def test_a_margin_is_a_bar_and_a_near_tie_is_grey(tmp_path: Path) -> None:
+    def row(caption: str, label: int, value: float) -> dict[str, Any]:
+        return {"video": "videos/0.mp4", "query": "q", "caption": caption, "label": label, "log_odds": value}
+
+    run = make_run(tmp_path)
+    for arm, (true, wrong) in {"real_only": (0.0, 4.0), "uniform": (1.05, 1.0), "synvita": (1.0, -1.0)}.items():
+        folder = run / HOME / "pairs" / arm / "0"
+        folder.mkdir(parents=True)
+        lines = [json.dumps(row("a ball", 1, true)), json.dumps(row("a cube", 0, wrong))]
+        (folder / "open.jsonl").write_text("\n".join(lines))
+    page = write_report(run, {"model": MODEL, "arms": {"real_only": {}, "uniform": {}, "synvita": {}}}).read_text()
+    rows = re.findall(
+        r'<tr class="([^"]*)"><th scope="row">[^<]*</th>\s*<td>.*?<i style="([^"]*)".*?<td>([^<]*)<', page, re.S
+    )
+    assert rows == [
+        ("compared worse", "right:50%;width:50.0%", "-4.00"),
+        ("tie", "left:50%;width:0.6%", "+0.05"),
+        ("compared better", "left:50%;width:25.0%", "+2.00"),
+    ]

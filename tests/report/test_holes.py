@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import SCORERS, difference, make_results, make_run
+from report_runs import DECODER, SCORERS, difference, make_results, make_run
 from run_files import weight_rows, write_clips, write_weights
 
 from synvita.core.records import Clip, ClipWeight, Triplet
 from synvita.core.store import read_records, write_records
 from synvita.core.vocabulary import FIGURES
-from synvita.report.finding import finding
 from synvita.report.gallery import gallery
 from synvita.report.page import write_report
 from synvita.report.study import mean_and_spread, render
 from synvita.report.table import cell, gaps, sign_of
 from synvita.report.terminal import terminal_table
 from synvita.report.tiny import tiny_models, tiny_note
+from synvita.report.verdict import verdict
 
 NOTHING = {"low": None, "high": None}
 RETRIEVAL = next(task for task in FIGURES if task.name == "retrieval_temporal")
@@ -54,6 +54,7 @@ def test_a_run_without_any_figure_has_a_page_with_dashes_and_counts(tmp_path: Pa
     assert "This run has no entailment figures yet." in page
     assert "<b>68.8</b>" not in page and "3 of 400 missing" in page and ">nan" not in page
     assert page.count("<b>–</b>") >= 9 * 6 and 'class="difference' not in page and "None" not in page
+    assert 'class="track"' not in page
     text = terminal_table(results["arms"])
     assert "synvita, open: 3 of 400 missing" in text and "nan" not in text and "[" not in text
 
@@ -63,10 +64,9 @@ def test_a_null_figure_of_one_arm_does_not_win_and_is_no_difference(results: dic
     arms["synvita"]["open"] |= {"auc": None, **NOTHING}
     arms["synvita"]["minus_real_only"]["open"] = {"auc": None, **NOTHING, "pairs": 0, "left_out": 400}
     arms["off_the_shelf"]["minus_real_only"]["unseen"] |= NOTHING
-    text = finding(arms)
-    assert text.startswith("On the open test, weighted has the highest AUC (66.4 %)")
-    assert text.endswith("on unseen concepts, real_only minus off_the_shelf is -8.2 points, without an interval.")
-    assert "synvita" not in text
+    found = verdict(arms)
+    assert found.best == "weighted" and "+1.1 points [-0.4, +2.7]" in found.answer
+    assert not any("unseen" in note for note in found.notes) and "SynViTA" not in found.answer
 
 
 def test_a_cell_says_what_its_figure_and_its_difference_leave_out(results: dict[str, Any]) -> None:
@@ -157,14 +157,17 @@ def many_clips(run: Path) -> Path:
 
 def test_each_clip_of_a_triplet_is_weighed_and_shown_with_its_generator(tmp_path: Path) -> None:
     run = many_clips(tmp_path)
-    found = gallery(run, read_records(run / "triplets.jsonl", Triplet))
-    assert found is not None and found.clips == len(found.cards) == 9 and found.middle == pytest.approx(0.45)
-    shown = {(card.triplet_id, card.generator): (card.weight, card.truth) for card in found.cards}
+    found = gallery(run, read_records(run / "triplets.jsonl", Triplet), DECODER)
+    assert found is not None and found.clips == found.shown == 9 and found.middle == pytest.approx(0.45)
+    assert sorted(card.triplet_id for card in found.cards) == ["t00", "t01", "t02"]
+    shown = {
+        (card.triplet_id, clip.generator): (clip.weight, clip.truth) for card in found.cards for clip in card.clips
+    }
     names = ("cogvideox", "lavie", "videocrafter2")
     assert shown == {(f"t{i // 3:02}", names[i % 3]): (i / 10, i % 3 == 0) for i in range(9)}
     page = write_report(run, {"arms": {}}).read_text(encoding="utf-8")
     assert "9 of the 9 weighed clips" in page
-    assert page.count("<h4>Synthetic clip, lavie</h4>") == 3
+    assert page.count(">Clip by lavie</h4>") == 3
     assert page.count('aria-label="Synthetic clip of triplet t01, videocrafter2"') == 1
 
 
@@ -172,9 +175,10 @@ def test_a_clip_that_serves_two_triplets_is_one_clip(tmp_path: Path) -> None:
     run = many_clips(tmp_path)
     weights = weight_rows(run)
     write_weights(run, [*weights, ClipWeight("t00", "lavie2", "difference", SCORERS, 0.95)])
-    found = gallery(run, read_records(run / "triplets.jsonl", Triplet))
-    assert found is not None and found.clips == len(found.cards) == 9
-    assert [card.triplet_id for card in found.cards if card.weight == 0.95] == ["t00"]
+    found = gallery(run, read_records(run / "triplets.jsonl", Triplet), DECODER)
+    assert found is not None and found.clips == 9 and found.shown == 10
+    first = next(card for card in found.cards if card.triplet_id == "t00")
+    assert sorted(clip.weight for clip in first.clips) == [0, 0.1, 0.2, 0.95]
 
 
 # ---- real videos and tiny checkpoints
@@ -199,7 +203,7 @@ def test_a_tiny_checkpoint_that_was_asked_about_real_videos_is_named(tmp_path: P
     assert named(f"world: null\n{train}{models}") == ["mini-video-llava"]
     page = write_report(run, results).read_text(encoding="utf-8")
     line = "The tiny checkpoint mini-video-llava knows coloured shapes only; its numbers on real videos mean nothing."
-    assert f'<p class="worse">{line}</p>' in page
+    assert f'<p class="warning">{line}</p>' in page
     assert tiny_note([]) == ""
     assert tiny_note(["mini-a", "mini-b"]) == (
         "The tiny checkpoints mini-a and mini-b know coloured shapes only; their numbers on real videos mean nothing."

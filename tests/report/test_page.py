@@ -12,18 +12,21 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from report_runs import SCRIPT, add_pairs, difference, make_results, make_run
+from report_runs import DECODER, SCRIPT, add_pairs, make_results, make_run
 
 from synvita.core.records import Misalignment
+from synvita.core.video import read_frames
+from synvita.core.vocabulary import arm_title
+from synvita.core.write_video import write_video
 from synvita.report import page as page_module
-from synvita.report import paper
-from synvita.report.embedded import embed
-from synvita.report.finding import finding
+from synvita.report import paper, preview
+from synvita.report.embedded import MAX_BYTES, embed
 from synvita.report.gallery import choose, marked_words
 from synvita.report.page import write_report
 from synvita.report.results_file import check_results
-from synvita.report.table import percent, signed
+from synvita.report.table import number, percent, signed
 
 
 @pytest.fixture
@@ -99,13 +102,14 @@ def test_every_number_of_the_table_is_there(tmp_path: Path, results: dict[str, A
         entries = [one[t] for t in ("in_distribution", "open", "unseen", "temporal", "qa")]
         entries += [one["retrieval_temporal"], one["retrieval_events"]]
         entries += [one["per_type"]["relation"], one["per_type"]["flip"]]
-        assert f'<th scope="row">{name}<small>' in page
+        assert f'<th scope="row">{arm_title(name)}' in page and f"<small><code>{name}</code></small>" in page
         assert one["weights_from"] in page
         for e in entries:
             value = e.get("auc", e.get("map", e.get("accuracy")))
             low, high = percent(e["low"]), percent(e["high"])
-            assert f"<b>{percent(value)}</b><small>[{low}, {high}]</small>" in page
-    assert "<b>68.8</b><small>[66.7, 71.0]</small>" in page
+            assert f"<b>{percent(value)}</b>" in page and f'<small class="interval">[{low}, {high}]' in page
+    cell = '<b>68.8</b> <span class="difference better">▲+3.5</span>'
+    assert f'{cell}<small class="interval">[66.7, 71.0]<br>[+1.2, +5.8]</small>' in page
     assert "3 of 400 missing" in page and "2,000 triplets, 7 without a clip" in page
     for row in paper.ROWS:
         assert row.model in page
@@ -142,7 +146,10 @@ def test_where_scorers_are_blind_stands_on_the_page(tmp_path: Path, results: dic
     cells = ["9", "0.610", "0.720", "0.000", "0.030", "0.250", "50.0"]
     assert '<th scope="row">flip</th>' + "".join(f"<td>{cell}</td>" for cell in cells) in page
     results["audit"]["scorers"]["x"]["blind"] = []
-    assert "To no type, as far as these figures tell." in write_report(make_run(tmp_path / "b"), results).read_text()
+    assert (
+        "No scorer is blind to a type, as far as these figures tell."
+        in write_report(make_run(tmp_path / "b"), results).read_text()
+    )
     for wrong in ({"clips": -1}, {"own": "much"}, {"zero": None}):
         results["audit"]["scorers"]["x"]["types"]["flip"] = figures | wrong
         (key,) = wrong
@@ -150,36 +157,25 @@ def test_where_scorers_are_blind_stands_on_the_page(tmp_path: Path, results: dic
             check_results(results, "results.json")
 
 
+def test_retrieval_and_questions_have_paired_differences(tmp_path: Path, results: dict[str, Any]) -> None:
+    page = write_report(make_run(tmp_path), results).read_text()
+    assert '<b>28.8</b> <span class="difference better">▲+4.1</span>' in page and "<br>[+1.3, +8.2]</small>" in page
+    assert '<b>18.8</b> <span class="difference worse">▼-2.8</span>' in page and "<br>[-4.7, -1.1]</small>" in page
+    assert '<b>48.8</b> <span class="difference">-0.3</span>' in page and "<br>[-4.7, +4.0]</small>" in page
+
+
 def test_only_intervals_without_zero_are_marked(tmp_path: Path, results: dict[str, Any]) -> None:
     page = write_report(make_run(tmp_path), results).read_text()
-    assert '<span class="difference better">▲ +3.5<br>[+1.2, +5.8]</span>' in page
-    assert '<span class="difference worse">▼ -8.2<br>[-11.0, -5.1]</span>' in page
-    assert '<span class="difference">+1.1<br>[-0.4, +2.7]</span>' in page
-    assert '<span class="difference">+0.0<br>[-2.0, +2.0]</span>' in page
+    assert '<span class="difference better">▲+3.5</span>' in page
+    assert '<span class="difference worse">▼-8.2</span>' in page
+    assert '<span class="difference">+1.1</span>' in page and '<span class="difference">+0.0</span>' in page
 
 
-def test_an_arm_that_was_told_the_truth_is_a_ceiling_whatever_its_name(results: dict[str, Any]) -> None:
-    before = finding(results["arms"])
-    results["arms"]["mine"] = results["arms"]["weighted_oracle"] | {"weights_from": "product of world_truth"}
-    assert finding(results["arms"]) == before and "synvita has the highest AUC" in before
-
-
-def test_the_finding_follows_the_numbers(results: dict[str, Any]) -> None:
-    arms = results["arms"]
-    assert finding(arms) == (
-        "On the open test, synvita has the highest AUC (68.8 %); synvita is better than real_only "
-        "(+3.5 points [+1.2, +5.8]); on unseen concepts, real_only is worse than off_the_shelf "
-        "(-8.2 points [-11.0, -5.1])."
-    )
-    arms["synvita"]["minus_real_only"]["open"] = difference(0.035, -0.01, 0.058)
-    arms["off_the_shelf"]["minus_real_only"]["unseen"] = difference(-0.03, -0.05, -0.01)
-    text = finding(arms)
-    assert "(68.8 %); no difference between synvita and real_only (+3.5 points [-1.0, +5.8]);" in text
-    assert "real_only is better than off_the_shelf (+3.0 points [+1.0, +5.0])" in text
-    arms["real_only"]["open"]["auc"] = 0.9
-    assert "real_only has the highest AUC (90.0 %), with no difference to uniform, weighted, synvita;" in finding(arms)
-    assert "there, no difference between synvita and real_only" in finding(arms)
-    assert finding({}) == "This run has no entailment figures yet."
+def test_the_reference_and_the_ceiling_stand_out(tmp_path: Path, results: dict[str, Any]) -> None:
+    page = write_report(make_run(tmp_path), results).read_text()
+    for role, name in (("reference", "real_only"), ("ceiling", "weighted_oracle")):
+        head = f'<th scope="row">{arm_title(name)} <em>{role}</em><small><code>{name}</code></small>'
+        assert page.count(f'<tr class="{role}">{head}') == 2  # the dot plot and the table
 
 
 def test_a_run_without_some_tasks_renders(tmp_path: Path, results: dict[str, Any]) -> None:
@@ -190,7 +186,7 @@ def test_a_run_without_some_tasks_renders(tmp_path: Path, results: dict[str, Any
     results["weights"], results["score_differences"] = {}, {}
     page = write_report(make_run(tmp_path), results).read_text()
     assert "Retrieval, events" not in page and ">Open<" not in page and "<b>–</b>" in page
-    assert "In-distribution" in page and "on the in-distribution test" in page.lower()
+    assert "In\u2011distribution" in page and "on the in-distribution test" in page
     assert "Do the clips show" not in page
 
 
@@ -201,7 +197,7 @@ def test_a_run_with_only_triplets_renders(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / kind)
     page = write_report(tmp_path, {"arms": {}, "weights": {}, "score_differences": {}}).read_text()
     assert "no evaluated arm" in page and "no weighed clips" in page
-    assert "no test pairs of two arms" in page and "no retrieval rankings of two arms" in page
+    assert "no test pairs that an arm has answered" in page and "no retrieval rankings" in page
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path, results: dict[str, Any]) -> None:
@@ -215,14 +211,28 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path, results: dict[str, An
 def test_files_that_are_not_embedded_are_named_with_the_reason(tmp_path: Path, results: dict[str, Any]) -> None:
     run = make_run(tmp_path / "run")
     (run / "clips/sim/13.mp4").unlink()
-    with (run / "videos/7.mp4").open("ab") as big:
-        big.truncate(2_500_000)
     page = write_report(run, results).read_text()
     assert "<code>clips/sim/13.mp4</code><br>not embedded: file is missing" in page
-    assert "<code>videos/7.mp4</code><br>not embedded: 2.5 MB" in page
     (tmp_path / "secret.mp4").write_bytes(b"secret")
-    assert embed(run, "../secret.mp4").reason == "leads out of the run folder"
-    assert embed(run, str(tmp_path / "secret.mp4")).reason == "not an MP4 file"
+    assert embed(run, "../secret.mp4", DECODER).reason == "leads out of the run folder"
+    other = embed(run, str(tmp_path / "secret.mp4"), DECODER)
+    assert other.name == "secret.mp4" and other.reason.startswith("not a readable video") and not other.data
+
+
+def test_a_large_video_has_a_small_preview_of_the_whole(tmp_path: Path) -> None:
+    """Dark, then bright: the preview's first frame is dark, its last bright, and it is as wide as the original."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 60, (40, 120, 320, 3), dtype=np.uint8)
+    frames[20:] += 190
+    write_video(tmp_path / "big.mp4", frames, fps=10)
+    assert (tmp_path / "big.mp4").stat().st_size > MAX_BYTES
+    shown = embed(tmp_path, "big.mp4", DECODER)
+    assert shown.note == f"12 frames of {(tmp_path / 'big.mp4').stat().st_size / 1e6:.1f} MB" and not shown.reason
+    content = base64.b64decode(shown.data.removeprefix("data:video/mp4;base64,"))
+    assert len(content) <= preview.MAX_BYTES
+    (tmp_path / "small.mp4").write_bytes(content)
+    small = read_frames(tmp_path / "small.mp4", range(12))
+    assert small.shape == (12, 66, 176, 3) and small[0].mean() < 60 and small[-1].mean() > 180
 
 
 def test_clips_are_chosen_by_type_in_turn_and_weight() -> None:
@@ -234,6 +244,8 @@ def test_clips_are_chosen_by_type_in_turn_and_weight() -> None:
     assert choose({(name, "one clip"): weight for (name, _), weight in weights.items()}, kinds, 4) == [
         ("object2", "one clip")
     ]
+    two = {("object1", "a"): 0.9, ("object1", "b"): 0.1, ("object0", "c"): 0.5}
+    assert choose(two, kinds, 4) == [("object1", "a"), ("object0", "c")]  # a card shows both clips of object1
     assert choose({}, {}, 4) == []
     assert choose({("x", "y"): 0.5}, {"x": None}, 4) == [("x", "y")]
 
@@ -242,9 +254,18 @@ def test_words_that_differ_are_marked(tmp_path: Path, results: dict[str, Any]) -
     assert marked_words("a red ball", "a blue ball") == [("a", False), ("red", True), ("ball", False)]
     assert marked_words("a ball", "a ball rolls") == [("a ball", False)]
     page = write_report(make_run(tmp_path), results).read_text()
-    assert "<p>a <mark>red</mark> ball rolls 0</p>" in page and "<p>a <mark>blue</mark> ball rolls 0</p>" in page
+    assert "<dd>a <mark>red</mark> ball rolls 0</dd>" in page and "<dd>a <mark>blue</mark> ball rolls 0</dd>" in page
+
+
+def test_captions_that_share_hardly_a_word_are_not_marked() -> None:
+    one, other = "a man is cooking soup in a small kitchen", "two dogs run across the field in the snow"
+    assert marked_words(one, other) == [(one, False)] and marked_words(other, one) == [(other, False)]
+    assert marked_words("a red ball", "a big cube") == [("a", False), ("red ball", True)]  # a third is shared
+    assert marked_words("a red ball up", "a big cube down") == [("a red ball up", False)]
 
 
 def test_numbers_are_rounded_for_people() -> None:
     assert [percent(v) for v in (0.12345, 1.0, None, float("nan"))] == ["12.3", "100.0", "–", "–"]
     assert [signed(v) for v in (0.0123, -0.0001, -0.05)] == ["+1.2", "+0.0", "-5.0"]
+    assert [number(v, 2) for v in (-0.001, -0.006, 0.5, None, float("inf"))] == ["0.00", "-0.01", "0.50", "–", "–"]
+    assert [number(v, 2, sign=True) for v in (-0.001, 0.004, 0.005001, -1)] == ["0.00", "0.00", "+0.01", "-1.00"]

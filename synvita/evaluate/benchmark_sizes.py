@@ -19,3 +19,10 @@ def benchmark_sizes(run: Path) -> dict[str, dict[str, Any]]:
             whole = stamp["expected"] - len(stamp["excluded"])
             found[task.name] = {"n": stamp["n"], "of": whole, "unit": stamp["unit"]}
     return found
+
+
+def say_sizes(run: Path, of_model: dict[str, Any]) -> None:
+    """Put them into the figures of every arm: base model's folder -> arm -> figures."""
+    for name, size in benchmark_sizes(run).items():
+        for figures in (arm[name] for arms in of_model.values() for arm in arms.values() if name in arm):
+            figures["benchmark"] = size

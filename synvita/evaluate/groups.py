@@ -6,15 +6,14 @@ wrong. A figure is the mean over groups. Fractions in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from synvita.evaluate.ties import Spread, over_orders, over_sides
 
-Grid = Sequence[Sequence[float]] | NDArray  # (2, 2): caption by video; caption i is right for video i
+Grid = Sequence[Sequence[float]]  # 2 x 2: caption by video; caption i is right for video i
+YES = (True, False, False, True)  # what a grid of yes-or-no answers is to be
 
 
 class Credit(NamedTuple):
@@ -30,21 +29,25 @@ def counterfactual(scores: Grid) -> dict[str, Credit]:
     text: for each video its own caption scores higher; video: for each caption its own video does; group: both.
 
     Args:
-        scores: (2, 2), finite; [i][j] of caption i and video j.
+        scores: 2 x 2, finite; [i][j] of caption i and video j.
     Raises:
         ValueError: another shape, or a score that is not finite.
     """
     flat = _grid(scores)
-    ways = {"text": _text, "video": _video, "group": lambda s: _text(s) * _video(s)}
-    return {name: Credit(over_orders(flat.tolist(), way), way(flat)) for name, way in ways.items()}
+    ways = {"text": _text, "video": _video, "group": _both}
+    return {name: Credit(over_orders(flat, way), way(flat)) for name, way in ways.items()}
 
 
-def _text(s: NDArray[np.float64]) -> float:
+def _text(s: Sequence[float]) -> float:
     return float(s[0] > s[2] and s[3] > s[1])
 
 
-def _video(s: NDArray[np.float64]) -> float:
+def _video(s: Sequence[float]) -> float:
     return float(s[0] > s[1] and s[3] > s[2])
+
+
+def _both(s: Sequence[float]) -> float:
+    return _text(s) * _video(s)
 
 
 def yes_no(margins: Grid) -> dict[str, Credit]:
@@ -54,22 +57,25 @@ def yes_no(margins: Grid) -> dict[str, Credit]:
     videos right for both questions (V_Acc); group: all four (I_Acc, the set's main figure).
 
     Args:
-        margins: (2, 2), finite; above 0 where the model says yes to question i about video j. Question i is to be
+        margins: 2 x 2, finite; above 0 where the model says yes to question i about video j. Question i is to be
             answered yes for video i, no for the other.
     """
     flat = _grid(margins)
-    right = np.array([True, False, False, True])
-    shares = {
-        "accuracy": lambda r: float(r.mean()),
-        "text": lambda r: (float(r[0] and r[1]) + float(r[2] and r[3])) / 2,
-        "video": lambda r: (float(r[0] and r[2]) + float(r[1] and r[3])) / 2,
-        "group": lambda r: float(r.all()),
+    decided = [margin != 0 and (margin > 0) == wanted for margin, wanted in zip(flat, YES, strict=True)]
+    shares: dict[str, Callable[[Sequence[bool]], float]] = {
+        "accuracy": lambda right: sum(right) / 4,
+        "text": lambda right: ((right[0] and right[1]) + (right[2] and right[3])) / 2,
+        "video": lambda right: ((right[0] and right[2]) + (right[1] and right[3])) / 2,
+        "group": lambda right: float(all(right)),
     }
-    strict = (flat != 0) & ((flat > 0) == right)  # an answer that says neither is wrong
     return {
-        name: Credit(over_sides(flat.tolist(), lambda yes, share=share: share(yes == right)), share(strict))  # type: ignore[misc]
+        name: Credit(over_sides(flat, lambda yes, share=share: share(_right(yes))), share(decided))  # type: ignore[misc]
         for name, share in shares.items()
     }
+
+
+def _right(yes: Sequence[bool]) -> list[bool]:
+    return [answer == wanted for answer, wanted in zip(yes, YES, strict=True)]
 
 
 def strict_entailment(labels: Sequence[int], margins: Sequence[float]) -> dict[str, Credit]:
@@ -81,26 +87,30 @@ def strict_entailment(labels: Sequence[int], margins: Sequence[float]) -> dict[s
     Raises:
         ValueError: no right or no wrong caption; a margin that is not finite; over 6 captions.
     """
-    truth = np.asarray(labels) == 1
-    given = np.asarray(margins, dtype=np.float64)
-    if truth.all() or not truth.any():
-        raise ValueError(
-            f"{int(truth.sum())} of {truth.size} captions are right; a group needs a right and a wrong one"
-        )
-    if not np.isfinite(given).all():
-        raise ValueError(f"scores {given.tolist()}: not finite; leave such a group out")
-    strict = float(((given > 0) == truth).all() and (given != 0).all())
-    ranked = lambda s: float(s[truth].min() > s[~truth].max())  # noqa: E731
+    truth, given = [label == 1 for label in labels], [float(margin) for margin in margins]
+    if all(truth) or not any(truth):
+        raise ValueError(f"{sum(truth)} of {len(truth)} captions are right; a group needs a right and a wrong one")
+    _need_finite(given)
+
+    def in_order(scores: Sequence[float]) -> float:
+        right = [score for score, is_right in zip(scores, truth, strict=True) if is_right]
+        return float(min(right) > max(score for score, is_right in zip(scores, truth, strict=True) if not is_right))
+
+    strict = all(m != 0 and (m > 0) == is_right for m, is_right in zip(given, truth, strict=True))
     return {
-        "strict": Credit(over_sides(given.tolist(), lambda yes: float((yes == truth).all())), strict),
-        "accuracy": Credit(over_orders(given.tolist(), ranked), ranked(given)),
+        "strict": Credit(over_sides(given, lambda yes: float(list(yes) == truth)), float(strict)),
+        "accuracy": Credit(over_orders(given, in_order), in_order(given)),
     }
 
 
-def _grid(scores: Grid) -> NDArray[np.float64]:
-    values = np.asarray(scores, dtype=np.float64)
-    if values.shape != (2, 2):
-        raise ValueError(f"scores have shape {values.shape}; a group is two captions by two videos")
-    if not np.isfinite(values).all():
-        raise ValueError(f"scores {values.tolist()}: not finite; leave such a group out")
-    return values.ravel()
+def _grid(scores: Grid) -> list[float]:
+    if [len(row) for row in scores] != [2, 2]:
+        raise ValueError(f"scores {scores}: a group is two captions by two videos")
+    flat = [float(score) for row in scores for score in row]
+    _need_finite(flat)
+    return flat
+
+
+def _need_finite(values: Sequence[float]) -> None:
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"scores {values}: not finite; leave such a group out")

@@ -20,7 +20,7 @@ from synvita.core.store import write_atomic
 from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, tasks
 from synvita.evaluate import intervals, metrics
 from synvita.evaluate.audit import audit
-from synvita.evaluate.benchmark_sizes import benchmark_sizes
+from synvita.evaluate.benchmark_sizes import say_sizes
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.facts import arm_facts
 from synvita.evaluate.group_figures import MINIMAL_PAIRS, PARTS_OF, minimal_pairs
@@ -228,13 +228,6 @@ def collect(
     results["made_from"] = made_from(run, arms, seed, only)
     write_atomic(run / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     return results
-
-
-def say_sizes(run: Path, of_model: dict[str, Any]) -> None:
-    """How much of a public benchmark the run has, into every figure of it."""
-    for name, size in benchmark_sizes(run).items():
-        for figures in (arm[name] for arms in of_model.values() for arm in arms.values() if name in arm):
-            figures["benchmark"] = size
 
 
 def made_from(run: Path, arms: dict[str, list[str]], seed: int, only: Sequence[str] | None = None) -> dict[str, str]:

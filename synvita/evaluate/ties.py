@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from synvita.evaluate.metrics import Labels, Scores, checked, ranked
 
@@ -90,35 +89,29 @@ def option_credit(correct: int, options: Scores) -> tuple[Spread, float]:
     return spread, float(int(values.argmax()) == correct)
 
 
-def over_orders(scores: Sequence[float], value: Callable[[NDArray[np.float64]], float]) -> Spread:
+def over_orders(scores: Sequence[float], value: Callable[[Sequence[float]], float]) -> Spread:
     """The spread of a figure of a few scores (at most 6) over all orders of those that are tied.
 
     `value` gets scores without ties: ranks, the worst 0.
     """
-    given = np.asarray(scores, dtype=np.float64)
-    if given.size > 6:
-        raise ValueError(f"{given.size} scores have too many orders; give at most 6")
-    if np.unique(given).size == given.size:
-        alone = value(given)
+    count = len(scores)
+    if count > 6:
+        raise ValueError(f"{count} scores have too many orders; give at most 6")
+    if len(set(scores)) == count:
+        alone = value(scores)
         return Spread(alone, alone, alone)
     found = []
-    for order in itertools.permutations(range(given.size)):
-        ranks = np.empty(given.size)
-        ranks[np.lexsort((np.array(order), given))] = np.arange(given.size)
-        found.append(value(ranks))
+    for order in itertools.permutations(range(count)):
+        places = sorted(range(count), key=lambda i: (scores[i], order[i]))
+        found.append(value([float(places.index(i)) for i in range(count)]))
     return Spread(math.fsum(found) / len(found), min(found), max(found))
 
 
-def over_sides(margins: Sequence[float], value: Callable[[NDArray[np.bool_]], float]) -> Spread:
+def over_sides(margins: Sequence[float], value: Callable[[Sequence[bool]], float]) -> Spread:
     """The spread of a figure of a few yes-or-no answers over the sides that margins of exactly 0 may fall on.
 
     `value` gets the answers, True where the margin is above 0.
     """
-    given = np.asarray(margins, dtype=np.float64)
-    open_ones = np.flatnonzero(given == 0)
-    found = []
-    for sides in itertools.product((False, True), repeat=open_ones.size):
-        answers = given > 0
-        answers[open_ones] = sides
-        found.append(value(answers))
+    sides = [(False, True) if margin == 0 else (margin > 0,) for margin in margins]
+    found = [value(answers) for answers in itertools.product(*sides)]
     return Spread(math.fsum(found) / len(found), min(found), max(found))

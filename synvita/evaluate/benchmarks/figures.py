@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,18 +23,41 @@ KS = (1, 5, 10)
 DRAWS = 200  # of videos, where every draw ranks them all again
 
 
-def figures(rows: Rows, kind: str, config: EvaluateConfig) -> dict[str, dict[str, Any]]:
-    """Figure -> its entry; of the pairs, or groups of pairs, that have all their scores."""
+@dataclass(frozen=True)
+class Measured:
+    """n: units that have all their scores. parts: aspects, categories, misalignments -> their n and main figure."""
+
+    n: int
+    figures: dict[str, dict[str, Any]]
+    parts: dict[str, dict[str, Any]]
+
+
+def measure(rows: Rows, kind: str, metric: str, config: EvaluateConfig) -> Measured:
+    """All figures of the pairs, or groups of pairs, that have all their scores; metric: the main one."""
     if kind == "entailment":
-        return entailment(rows, config)
+        return Measured(len(scored(rows)), entailment(rows, config), auc_by_part(rows))
     if kind == "retrieval":
-        return retrieval(rows, config)
-    return group_figures(credit_groups(rows, kind)[0], config)
+        return Measured(len(scored(rows)), retrieval(rows, config), {})
+    groups, _ = credit_groups(rows, kind)
+    parts: dict[str, list[float]] = {}
+    for group in groups:
+        if group.part:
+            parts.setdefault(group.part, []).append(group.credits[metric].spread.mean)
+    means = {part: {"n": len(each), metric: math.fsum(each) / len(each)} for part, each in sorted(parts.items())}
+    return Measured(len(groups), group_figures(groups, config), means)
 
 
-def complete(rows: Rows, kind: str) -> int:
-    """How many units of a benchmark have all their scores."""
-    return len(scored(rows)) if kind in ("entailment", "retrieval") else len(credit_groups(rows, kind)[0])
+def auc_by_part(rows: Rows) -> dict[str, dict[str, Any]]:
+    parts: dict[str, Rows] = {}
+    for row in scored(rows):
+        if row.get("part"):
+            parts.setdefault(row["part"], []).append(row)
+    found = {}
+    for part, some in sorted(parts.items()):
+        labels, scores, _ = columns(some)
+        if 0 < labels.sum() < labels.size:
+            found[part] = {"n": len(some), "auc": metrics.roc_auc(labels, scores)}
+    return found
 
 
 def entailment(rows: Rows, config: EvaluateConfig) -> dict[str, dict[str, Any]]:
@@ -95,20 +119,3 @@ def shifted(drawn: np.ndarray, value: float, config: EvaluateConfig) -> interval
     low, high = intervals.percentiles(drawn, min(DRAWS, config.draws), config.level)
     moved = value - drawn.mean() if drawn.size else 0.0
     return float(np.clip(low + moved, 0.0, 1.0)), float(np.clip(high + moved, 0.0, 1.0))
-
-
-def by_part(rows: Rows, kind: str, metric: str) -> dict[str, dict[str, Any]]:
-    """Aspects, categories, types of misalignment -> how many units of it are complete, and the main figure's value."""
-    found: dict[str, dict[str, Any]] = {}
-    parts: dict[str, Rows] = {}
-    for row in rows:
-        if row.get("part"):
-            parts.setdefault(row["part"], []).append(row)
-    quick = EvaluateConfig(draws=1)
-    for part, some in sorted(parts.items()):
-        labels = {row["label"] for row in scored(some)}
-        if kind == "retrieval" or len(labels) < 2:
-            continue
-        value = figures(some, kind, quick).get(metric, {}).get("value")
-        found[part] = {"n": complete(some, kind), metric: value}
-    return found

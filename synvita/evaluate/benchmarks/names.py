@@ -6,6 +6,7 @@ and captions with or without the prompt.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -26,6 +27,7 @@ def bare_caption(text: str) -> str:
     return text.strip()
 
 
+@functools.lru_cache(1 << 16)
 def parts_of(path: str) -> tuple[str, ...]:
     """Folders and file name of a path or an address, which may be Windows' or have a query."""
     if "://" in path:
@@ -33,6 +35,7 @@ def parts_of(path: str) -> tuple[str, ...]:
     return tuple(part for part in PurePosixPath(path.strip().replace("\\", "/")).parts if part != "/")
 
 
+@functools.lru_cache(1 << 16)
 def video_id(path: str) -> str:
     """The file's name without the suffix of a video; an id that holds dots keeps them. Empty: no name in it."""
     parts = parts_of(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 from synvita.core.provenance import file_digest
 from synvita.core.store import write_atomic
-from synvita.evaluate.benchmarks.figures import by_part, complete, figures
+from synvita.evaluate.benchmarks.figures import measure
 from synvita.evaluate.benchmarks.scores import KNOB, Joined, ScoreFile
 from synvita.evaluate.benchmarks.table import Loaded
 from synvita.evaluate.config import EvaluateConfig
@@ -48,7 +48,8 @@ def outcome(asked: Asked, scores: ScoreFile, joined: Joined, config: EvaluateCon
     if asked.kind in ("yes_no", "strict") and asked.metric != "accuracy" and not scores.decided:
         text = "its numbers leave [0, 1], so nobody knows where yes begins"
         raise ValueError(f"{KNOB}: {scores.path}: {text}; give P(Yes), or a column log_odds")
-    n = complete(joined.rows, asked.kind)
+    measured = measure(joined.rows, asked.kind, asked.metric, config)
+    n = measured.n
     excluded = len(asked.loaded.excluded)
     return {
         "benchmark": asked.name,
@@ -63,8 +64,8 @@ def outcome(asked: Asked, scores: ScoreFile, joined: Joined, config: EvaluateCon
             "without_score": len(joined.missing),
             "first_without_score": joined.missing[:SHOWN],
         },
-        "metrics": figures(joined.rows, asked.kind, config),
-        "parts": by_part(joined.rows, asked.kind, asked.metric),
+        "metrics": measured.figures,
+        "parts": measured.parts,
         "main": asked.metric,
         "interval": {"level": config.level, "over": "videos"},
         "files": {path.name: file_digest(path) for path in asked.loaded.files},

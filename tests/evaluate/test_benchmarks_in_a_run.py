@@ -6,12 +6,13 @@ import benchmark_files as files
 import pytest
 from run_files import write_records
 
+from synvita.cli.exits import holes
 from synvita.core.records import Triplet
 from synvita.evaluate.benchmarks.into_run import find_videos, put
 from synvita.evaluate.benchmarks.names import ById, bare_caption, video_id
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.pairs import read_pairs
-from synvita.evaluate.results import collect
+from synvita.evaluate.results import arm_results, collect
 from synvita.evaluate.tasks import tasks as tasks_of
 from synvita.report.terminal import terminal_table
 
@@ -127,7 +128,15 @@ def test_question_types_and_options_come_through_results(tmp_path):
             row = {"video": "v", "caption": "same", "label": int(option == right), "query": query, "option": option}
             rows.append(row | {"part": part, "log_odds": float(option)})
     write_records(tmp_path / "pairs" / "atp_hard.jsonl", rows)
-    from synvita.evaluate.results import arm_results
-
     entry = arm_results(read_pairs(tmp_path / "pairs"), EvaluateConfig(draws=5))["atp_hard"]
     assert (entry["accuracy"], entry["accuracy_causal"], entry["accuracy_temporal"]) == (0.5, 1.0, 0.0)
+
+
+def test_a_copy_short_of_units_ends_with_status_3_although_every_pair_has_a_score(tmp_path, capsys):
+    entry = {"group": 1.0, "missing": 0, "benchmark": {"n": 5, "of": 500, "unit": "counterfactual pairs"}}
+    (tmp_path / "results.json").write_text(json.dumps({"arms": {"mine": {"vinoground": entry}}}))
+    assert holes(tmp_path) == 3
+    assert "a benchmark's files have 5 of 500 counterfactual pairs" in capsys.readouterr().err
+    entry["benchmark"]["n"] = 500
+    (tmp_path / "results.json").write_text(json.dumps({"arms": {"mine": {"vinoground": entry}}}))
+    assert holes(tmp_path) == 0

@@ -39,7 +39,7 @@ def test_a_videos_id_is_its_name_without_folders_and_suffix(path, wanted):
     assert video_id(path) == wanted
 
 
-@pytest.mark.parametrize("caption", ["a dog", 'he says "no"', "two\nlines", 'ends in a quote"'])
+@pytest.mark.parametrize("caption", ["a dog", 'he says "no"', "two\nlines", 'ends in a quote"', 'says "a"? and goes'])
 def test_a_caption_comes_out_of_its_prompt_as_it_went_in(caption):
     assert bare_caption(files.PROMPT.format(caption)) == caption == bare_caption(caption)
 

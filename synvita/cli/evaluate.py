@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
+from synvita.cli import benchmarks
 from synvita.cli.configuration import settled
 from synvita.cli.exits import holes
 from synvita.cli.run import chosen, how, known_tasks, say, table, tiny_note
@@ -16,7 +18,23 @@ scores instead of answers (of a scorer, or of any model: a table with the column
   synvita tasks --run DIR --out pairs.csv
   synvita rank pairs.csv --scorer qwen3_vl --device cuda --out ranked/
   synvita evaluate --run DIR --scores ranked/ranked.csv --as qwen3_vl
+public benchmarks (synvita benchmarks lists them): asked of the run's arms, or somebody's scores measured without a run:
+  synvita evaluate --run DIR --tasks ssv2_temporal,atp_hard --data TABLES --videos VIDEOS
+  synvita evaluate --benchmark ssv2_temporal --data TABLES --scores scores.csv --out result.json
+  synvita evaluate --benchmark mine.csv --metric auc --scores scores.csv --out result.json
 """
+
+
+def add_arguments(asking: argparse.ArgumentParser) -> None:
+    asking.epilog = EXAMPLE + (asking.epilog or "")
+    asking.add_argument("--tasks", metavar="A,B", help="these tasks only (default: all that the run has)")
+    asking.add_argument("--arms", metavar="A,B", help="these arms only (default: all that are trained or read)")
+    asking.add_argument("--models", metavar="A,B", help="these base models only (default: all that have arms)")
+    asking.add_argument("--scores", type=Path, metavar="TABLE", help="read an arm's scores instead of asking a model")
+    asking.add_argument(
+        "--as", dest="name", metavar="NAME", help="its name, and of the column, where there is one (default: score)"
+    )
+    benchmarks.add_arguments(asking)
 
 
 def run_tasks(a: argparse.Namespace, flags: list[str]) -> int:
@@ -34,11 +52,16 @@ def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita.arms.left import all_arms
     from synvita.inventory import arms_read
 
+    if a.benchmark is not None:
+        return benchmarks.measure(a, flags)
+    benchmarks.check_flags(a)
     if a.name is not None and a.scores is None:
         raise ValueError("--as: names the arm of --scores; give --scores TABLE, too")
     if a.scores is not None and a.shard is not None:
         raise ValueError("--scores: is read when all shards are done; leave it or --shard out")
     config, scores = settled(a, flags), score_table(a)
+    if a.data is not None:
+        benchmarks.put_into_run(a)
     models = None if a.models is None else chosen(a.models, "--models")
     known = [*all_arms(config), *arms_read(a.run, config.train.seed), *([] if scores is None else [scores.arm])]
     arms = None if a.arms is None else check_names(chosen(a.arms, "--arms"), known, "--arms")

@@ -40,7 +40,7 @@ def trained_without(run: Path, config: Any, arms: list[str] | None = None, seed:
 
 
 def holes(run: Path) -> int:
-    """3, and a line on stderr, if pairs are missing from the figures; else 0."""
+    """3, and a line on stderr, if pairs or parts of a benchmark are missing from the figures; else 0."""
     results = read_json(run / "results.json", ["arms"])
     models = [results, *results.get("models", {}).values()]
     arms = [arm for model in models for arm in model["arms"].values()]
@@ -48,4 +48,11 @@ def holes(run: Path) -> int:
     missing = max((entry.get("missing", 0) for entry in entries), default=0)
     if missing:
         sys.stderr.write(f"synvita: {missing} pairs could not be scored; the reasons are in {run / 'models'}\n")
-    return 3 if missing else 0
+    short = {
+        f"{size['n']} of {size['of']} {size['unit']}"
+        for e in entries
+        if (size := e.get("benchmark")) and size["n"] < size["of"]
+    }
+    for text in sorted(short):
+        sys.stderr.write(f"synvita: a benchmark's files have {text}; the rest is in no figure\n")
+    return 3 if missing or short else 0

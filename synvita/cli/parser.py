@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita import __version__
-from synvita.cli import clip, configuration, evaluate, negatives, rank, run, score, study
+from synvita.cli import benchmarks, clip, configuration, evaluate, negatives, rank, run, score, study
 from synvita.cli.exits import EXIT
 from synvita.cli.settings_help import settings_help
 
@@ -65,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"synvita {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=StageParser)
 
-    def stage(name: str, help_text: str, call: Callable[..., int], parent: Any = commands) -> argparse.ArgumentParser:
+    def stage(
+        name: str, help_text: str, call: Callable[..., int], parent: Any = commands, run_needed: bool = True
+    ) -> argparse.ArgumentParser:
         sub: argparse.ArgumentParser = parent.add_parser(
             name,
             help=help_text,
@@ -74,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        sub.add_argument("--run", type=Path, required=True, metavar="DIR", help="the run folder")
+        sub.add_argument("--run", type=Path, required=run_needed, metavar="DIR", help="the run folder")
         sub.add_argument("--recipe", help="a named configuration: mini, own_triplets (default: the run's, or mini)")
         sub.add_argument("--config", type=Path, metavar="FILE", help="YAML with settings that differ from the recipe")
         sub.add_argument("--verify", action="store_true", help="read every file again, also those that look unchanged")
@@ -140,19 +142,15 @@ def parser() -> argparse.ArgumentParser:
     arm.add_argument("--model", metavar="NAME", help="another base model, as of train")
     arm.add_argument("--do", default="train,ask", metavar="A,B", help="train, ask, or both (default train,ask)")
     arm.add_argument("--tasks", metavar="A,B", help="ask these tasks only (default: all)")
-    asking = stage("evaluate", "stage 5: ask what is missing, then measure: results.json", evaluate.run_evaluate)
-    asking.epilog = evaluate.EXAMPLE + (asking.epilog or "")
-    asking.add_argument("--tasks", metavar="A,B", help="these tasks only (default: all that the run has)")
-    asking.add_argument("--arms", metavar="A,B", help="these arms only (default: all that are trained or read)")
-    asking.add_argument("--models", metavar="A,B", help="these base models only (default: all that have arms)")
-    asking.add_argument("--scores", type=Path, metavar="TABLE", help="read an arm's scores instead of asking a model")
-    asking.add_argument(
-        "--as", dest="name", metavar="NAME", help="its name, and of the column, where there is one (default: score)"
+    asking = stage(
+        "evaluate", "stage 5: ask what is missing, then measure: results.json", evaluate.run_evaluate, run_needed=False
     )
+    evaluate.add_arguments(asking)
     add_executors(asking, workers=2)
     pairs = stage("tasks", "every video and caption that evaluate asks, as a table for rank", evaluate.run_tasks)
     pairs.add_argument("--out", type=Path, required=True, metavar="FILE", help="a CSV table: file, caption")
     pairs.add_argument("--tasks", metavar="A,B", help="of these tasks only (default: all that the run has)")
+    benchmarks.add_parser(commands)
     stage("report", "stage 6: one self-contained HTML page from results.json", run.run_report)
 
     score.add_parser(commands)

@@ -80,7 +80,7 @@ def cell(fields: dict[str, Any], column: str) -> str:
 
 
 def _read_csv(path: Path, used: Sequence[str]) -> Table:
-    lines = _csv_lines(path, read_text(path))
+    lines = csv_lines(path, read_text(path))
     where, header, problem = next(lines, ("", [], ""))
     if problem:
         raise ValueError(f"{where}: the header: {problem}")
@@ -93,7 +93,7 @@ def _read_csv(path: Path, used: Sequence[str]) -> Table:
     return columns, rows
 
 
-def _csv_lines(path: Path, text: str) -> Iterator[tuple[str, list[str], str]]:
+def csv_lines(path: Path, text: str) -> Iterator[tuple[str, list[str], str]]:
     """(file:line of the row's first line, its cells, problem); empty lines are passed over.
 
     Strict, since a lenient reader takes a quote that is never closed for one long caption. The reader

@@ -1,6 +1,7 @@
 """The names that everybody uses: tasks with their metrics and titles, arms and criteria that have a meaning.
 
-A new task is a line of `TASKS` here; evaluation, report, studies and the terminal take their columns from it.
+A new task is a line of `FIGURES` or `BENCHMARKS` here; evaluation, report, studies and the terminal take their columns
+from it.
 """
 
 from __future__ import annotations
@@ -9,14 +10,22 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-METRICS = {"auc": "AUC", "map": "mAP", "accuracy": "accuracy"}  # key in results.json -> as people write it
+METRICS = {
+    "auc": "AUC",
+    "map": "mAP",
+    "accuracy": "accuracy",
+    "group": "group score",
+    "strict": "strict accuracy",
+}  # key in results.json -> as people write it
 
 
 @dataclass(frozen=True)
 class Task:
     """What is asked, and the figure that comes out.
 
-    kind: entailment (does the caption fit?), retrieval (rank videos for a query), questions (choose an option).
+    kind: entailment (does the caption fit?), retrieval (rank videos for a query), questions (choose an option); and of
+        minimal pairs counterfactual (two captions by two videos), yes_no (two questions by two videos), strict (right
+        and wrong captions of a video).
     metric: the key of its main figure. short: for narrow columns.
     split: of the triplets that it is asked about; empty = it has a file of its own in `benchmarks/`.
     part: made of some pairs of the open test (else of the in-distribution test); nothing is asked for it.
@@ -51,6 +60,19 @@ FIGURES = (
     Task("retrieval_events", "retrieval", "map", "Retrieval, events", "retr. events"),
     Task("qa", "questions", "accuracy", "Questions", "QA"),
 )
+# Public benchmarks (`evaluate/benchmarks/registry.py` says what each is); `evaluate --data` puts them into a run.
+BENCHMARKS = (
+    Task("videocon_llm", "entailment", "auc", "VideoCon (LLM)"),
+    Task("videocon_human", "entailment", "auc", "VideoCon (Human)"),
+    Task("videocon_human_hard", "entailment", "auc", "VideoCon (Human-Hard)", "human-hard"),
+    Task("ssv2_temporal", "retrieval", "map", "SSv2-Temporal"),
+    Task("ssv2_events", "retrieval", "map", "SSv2-Events"),
+    Task("atp_hard", "questions", "accuracy", "ATP-Hard"),
+    Task("vinoground", "counterfactual", "group", "Vinoground"),
+    Task("timeblind", "yes_no", "group", "TimeBlind"),
+    Task("velociti", "strict", "strict", "VELOCITI"),
+    Task("vitatecs", "strict", "accuracy", "VITATECS"),
+)
 
 UNTRAINED, BASELINE, METHOD, ORACLE_ARM = "off_the_shelf", "real_only", "synvita", "weighted_oracle"
 ARM_TITLES = {  # as people say it; an arm that is not here has its own name
@@ -69,11 +91,21 @@ CRITERIA = ("difference", "hard", "product", "table", "target", "uniform")
 
 def tasks(kind: str | None = None) -> list[Task]:
     """Those that are asked, in the order of their columns."""
-    return [task for task in FIGURES if not task.part and kind in (None, task.kind)]
+    return [task for task in every_figure() if not task.part and kind in (None, task.kind)]
+
+
+def every_figure() -> tuple[Task, ...]:
+    """The figures of the house, then those of the public benchmarks: the columns that a table of arms may have."""
+    return (*FIGURES, *BENCHMARKS)
 
 
 def main_figures() -> list[Task]:
     """One column each; single misalignment types are left out."""
+    return [task for task in every_figure() if not task.name.startswith("per_type.")]
+
+
+def study_figures() -> list[Task]:
+    """Those of `main_figures` that a study of the miniature has."""
     return [task for task in FIGURES if not task.name.startswith("per_type.")]
 
 
@@ -82,7 +114,7 @@ def arm_title(arm: str) -> str:
 
 
 def find_task(name: str) -> Task | None:
-    return next((task for task in FIGURES if task.name == name), None)
+    return next((task for task in every_figure() if task.name == name), None)
 
 
 def check_names(names: Sequence[str], known: Iterable[str], knob: str) -> list[str]:

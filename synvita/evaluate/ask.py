@@ -59,7 +59,7 @@ class AskPairs:
     """
 
     command, key_field, whole = "evaluate", "video", True
-    unique: tuple[str, ...] = ("video", "caption", "query")
+    unique: tuple[str, ...] = ("video", "caption", "query", "option")
 
     def __init__(self, task: str, arm: str, seed: int, base: Base, config: EvaluateConfig, adapter: str = ""):
         """`adapter`: digest of the arm's adapter; empty for the untrained model."""

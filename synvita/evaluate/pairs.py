@@ -13,7 +13,8 @@ from typing import Any
 from synvita.core.tables import cell, read_table
 from synvita.core.vocabulary import find_task
 
-KEY = ("video", "caption", "query")  # what makes a pair: no two rows of a file share it
+KEY = ("video", "caption", "query")  # what makes a pair: no two rows of a file share it, but for options
+OPTION = "option"  # number of a question's option, where two options of a question may have the same words
 PAIR = (*KEY, "label")
 SCORED = (*PAIR, "log_odds")
 KINDS = ("misalignment", "unseen")  # of the entailment tasks: which figures a pair enters
@@ -22,7 +23,7 @@ Joined = tuple[dict[str, Any], dict[str, Any]]  # the same pair in two arms' fil
 
 
 def pair_key(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(row[name] for name in KEY)
+    return (*(row[name] for name in KEY), str(row.get(OPTION, "")))
 
 
 def check_pair(row: dict[str, Any], keys: Sequence[str]) -> None:

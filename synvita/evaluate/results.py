@@ -20,8 +20,10 @@ from synvita.core.store import write_atomic
 from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, tasks
 from synvita.evaluate import intervals, metrics, paired
 from synvita.evaluate.audit import audit
+from synvita.evaluate.benchmark_sizes import say_sizes
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.facts import arm_facts
+from synvita.evaluate.group_figures import MINIMAL_PAIRS, PARTS_OF, minimal_pairs
 from synvita.evaluate.model_size import model_sizes
 from synvita.evaluate.paired import NOTHING, by_query, columns
 from synvita.evaluate.pairs import Joined, Rows, join_pairs, read_pairs
@@ -89,7 +91,12 @@ def question_answering(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     interval = intervals.bootstrap(
         lambda i: float(each[i].mean()), [some[0]["video"] for some in whole], config.draws, seed=0, level=config.level
     )
-    return {"accuracy": float(each.mean()), **intervals.bounds(interval), **told}
+    found = {"accuracy": float(each.mean()), **intervals.bounds(interval), **told}
+    for part, name in PARTS_OF.items():
+        some = [value for value, rows in zip(each.tolist(), whole, strict=True) if rows[0].get("part") == part]
+        if some:
+            found[name] = float(np.mean(some))
+    return found
 
 
 def put(into: dict[str, Any], dotted: str, value: Any) -> None:
@@ -105,7 +112,9 @@ def arm_results(pairs: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any
         put(figures, name, entailment(rows, config))
     calls = {"entailment": entailment, "retrieval": retrieval, "questions": question_answering}
     for task in tasks():
-        if task.name in pairs and not task.split:
+        if task.name in pairs and task.kind in MINIMAL_PAIRS:
+            figures[task.name] = minimal_pairs(pairs[task.name], task.kind, task.metric, config)
+        elif task.name in pairs and not task.split:
             figures[task.name] = calls[task.kind](pairs[task.name], config)
     return figures
 
@@ -164,6 +173,7 @@ def collect(
         ValueError: a bad row of a pair file or record, as file:line; two arms' files that contradict each other.
     """
     of_model = {home: model_results(run / home, some, seed, config, only) for home, some in arms.items()}
+    say_sizes(run, of_model)
     first, *others = of_model
     results: dict[str, Any] = {"model": first.removeprefix("models/"), "arms": of_model[first]}
     if others:

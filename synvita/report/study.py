@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from synvita.core.vocabulary import BASELINE, METHOD, ORACLE_ARM, main_figures
+from synvita.core.vocabulary import BASELINE, METHOD, ORACLE_ARM, study_figures
 from synvita.report import paper, table_6
 from synvita.report.seeds import difference, mean, mean_and_spread, row, spread
 
@@ -62,13 +62,13 @@ def on_common_seeds(names: list[str], arms: dict[str, Figures]) -> dict[str, Fig
 
 def figure_table(rows: dict[str, str], arms: dict[str, Figures]) -> list[str]:
     """Mean and spread over seeds per row and task, in percent."""
-    titles = [task.title for task in main_figures()]
+    titles = [task.title for task in study_figures()]
     lines = [row(["", "seeds", *titles]), row(["---"] * (len(titles) + 2))]
     for label, arm in rows.items():
         if arm not in arms:
             continue
         cells = []
-        for task in main_figures():
+        for task in study_figures():
             cells.append(mean_and_spread([figures.get(task.name) for figures in arms[arm].values()]))
         lines.append(row([label, str(len(arms[arm])), *cells]))
     return lines
@@ -77,14 +77,14 @@ def figure_table(rows: dict[str, str], arms: dict[str, Figures]) -> list[str]:
 def difference_table(rows: dict[str, str], arms: dict[str, Figures], base: str) -> list[str]:
     """Paired differences to an arm, in points, with 95 % intervals over seeds and the sign test's p."""
     lines = [
-        row([f"minus `{base}`", *(task.title for task in main_figures())]),
-        row(["---"] * (len(main_figures()) + 1)),
+        row([f"minus `{base}`", *(task.title for task in study_figures())]),
+        row(["---"] * (len(study_figures()) + 1)),
     ]
     for label, arm in rows.items():
         if arm == base or arm not in arms or arm.partition("@")[2] != base.partition("@")[2]:
             continue
         cells = []
-        for task in main_figures():
+        for task in study_figures():
             values = [100 * v for v in paired(arms[arm], arms[base], task.name)]
             common = len(set(arms[arm]) & set(arms[base]))
             some = f" ({len(values)} of {common} seeds)" if len(values) < common else ""

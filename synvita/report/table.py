@@ -106,11 +106,15 @@ def gaps(arm: dict[str, Any], task: Task) -> str:
     """What the figure, or its difference to the baseline, leaves out; empty where it is whole."""
     entry = at(arm, task.name) or {}
     parts = [f"{entry['missing']} of {entry['expected']} missing"] if entry.get("missing") else []
-    for noun in ("queries", "questions"):
+    for noun in ("queries", "questions", "groups"):
         dropped = entry.get(f"{noun}_dropped")
         parts += [f"{dropped} of {dropped + entry[noun]} {noun} dropped"] if dropped else []
     pairs = scored_pairs(arm, task)
     parts += [f"only {pairs} test pairs"] if pairs and pairs < FEW else []
+    size = entry.get("benchmark") or {}
+    parts += (
+        [f"{size['n']} of {size['of']} {size['unit']} in its files"] if size.get("n", 0) < size.get("of", 0) else []
+    )
     versus = at(arm, f"minus_{BASELINE}.{task.name}") or {}
     left_out = versus.get("left_out")
     parts += [f"difference without {left_out} pairs that only one arm has"] if left_out else []
@@ -147,7 +151,7 @@ def arm_note(arm: dict[str, Any]) -> str:
 
 def arm_table(arms: dict[str, Any]) -> tuple[list[Task], list[dict[str, Any]]]:
     """The columns that any arm has, and a row of cells for each arm."""
-    tasks = [task for task in vocabulary.FIGURES if any(at(arm, task.name) for arm in arms.values())]
+    tasks = [task for task in vocabulary.every_figure() if any(at(arm, task.name) for arm in arms.values())]
     rows = [
         {
             "arm": name,

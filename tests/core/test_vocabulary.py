@@ -5,7 +5,16 @@ from run_files import write_records
 
 from synvita.core import vocabulary
 from synvita.core.records import Triplet
-from synvita.core.vocabulary import FIGURES, Task, check_names, find_task, main_figures, tasks
+from synvita.core.vocabulary import (
+    BENCHMARKS,
+    FIGURES,
+    Task,
+    check_names,
+    find_task,
+    main_figures,
+    study_figures,
+    tasks,
+)
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.pairs import read_pairs
 from synvita.evaluate.results import arm_results
@@ -58,9 +67,10 @@ def test_a_new_line_of_the_table_reaches_results_terminal_report_and_studies(tmp
 
 def test_what_is_asked_are_the_tasks_and_not_their_parts():
     assert [task.name for task in tasks()] == [
-        "in_distribution", "open", "retrieval_temporal", "retrieval_events", "qa"
+        "in_distribution", "open", "retrieval_temporal", "retrieval_events", "qa", *(task.name for task in BENCHMARKS)
     ]  # fmt: skip
-    assert [task.name for task in tasks("retrieval")] == ["retrieval_temporal", "retrieval_events"]
+    retrieval = ["retrieval_temporal", "retrieval_events", "ssv2_temporal", "ssv2_events"]
+    assert [task.name for task in tasks("retrieval")] == retrieval
     assert "unseen" in {task.name for task in main_figures()}
     assert not any(task.name.startswith("per_type") for task in main_figures())
 
@@ -96,6 +106,16 @@ def test_the_tables_read_as_people_know_the_tasks():
         ("qa", "questions", "accuracy", "accuracy", "Questions", "QA", "", False),
     ]
     assert Task("a", "retrieval", "map", "A") == Task("a", "retrieval", "map", "A", "", "", False)
+
+
+def test_public_benchmarks_have_their_names_and_figures_and_are_no_columns_of_a_study():
+    assert {task.name: task.measure for task in BENCHMARKS} == {
+        "videocon_llm": "AUC", "videocon_human": "AUC", "videocon_human_hard": "AUC", "ssv2_temporal": "mAP",
+        "ssv2_events": "mAP", "atp_hard": "accuracy", "vinoground": "group score", "timeblind": "group score",
+        "velociti": "strict accuracy", "vitatecs": "accuracy",
+    }  # fmt: skip
+    assert study_figures() == [task for task in main_figures() if task not in BENCHMARKS]
+    assert find_task("atp_hard") in BENCHMARKS
 
 
 def test_a_task_is_found_by_its_name():

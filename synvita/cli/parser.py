@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita import __version__
-from synvita.cli import clip, configuration, evaluate, rank, run, score, study
+from synvita.cli import clip, compare, configuration, evaluate, rank, run, score, study
 from synvita.cli.exits import EXIT
 from synvita.cli.settings_help import settings_help
 
@@ -152,6 +152,7 @@ def parser() -> argparse.ArgumentParser:
     pairs.add_argument("--tasks", metavar="A,B", help="of these tasks only (default: all that the run has)")
     stage("report", "stage 6: one self-contained HTML page from results.json", run.run_report)
 
+    compare.add_parser(commands, whole, positive)
     score.add_parser(commands)
     add_executors(rank.add_parser(commands, positive), shards=False)
 

@@ -95,23 +95,14 @@ def retrieval(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def map_interval(ranked: list[Columns], config: EvaluateConfig) -> intervals.Interval:
-    """Videos are resampled, for all queries together; a query whose right videos were not drawn is left out of a draw.
+    """Videos are resampled, for all queries together.
 
     A resample repeats videos, and repeated hits raise mAP, which is no error of the figure: the quantiles are moved by
     the difference of the draws' mean from it.
     """
-    codes, count = intervals.group_codes([video for _, _, videos in ranked for video in videos])
-    of_query = np.split(codes, np.cumsum([len(videos) for _, _, videos in ranked])[:-1])
     draws = max(1, min(200, config.draws))
-    times = np.stack([np.bincount(d, minlength=count) for d in intervals.group_draws(count, draws, seed=0)])
-    precisions = np.stack(  # (draws, queries)
-        [
-            metrics.weighted_average_precisions(metrics.ranked(*metrics.checked(labels, scores)), times[:, own])
-            for (labels, scores, _), own in zip(ranked, of_query, strict=True)
-        ],
-        axis=1,
-    )
-    drawn = np.nanmean(precisions[~np.isnan(precisions).all(axis=1)], axis=1)
+    drawn = intervals.drawn_maps(ranked, draws, seed=0)
+    drawn = drawn[~np.isnan(drawn)]
     low, high = intervals.percentiles(drawn, draws, config.level)
     moved = mean_ap(ranked) - drawn.mean() if drawn.size else 0.0
     return float(np.clip(low + moved, 0.0, 1.0)), float(np.clip(high + moved, 0.0, 1.0))

@@ -67,7 +67,9 @@ def test_a_map_difference_is_looked_at_by_video_and_by_query_and_takes_the_large
     by_video = []
     for draw in resampled(names, 30):
         taken = {name: draw.count(i) for i, name in enumerate(names)}
-        by_video.append(np.mean(list(precisions(mine, taken).values())) - np.mean(list(precisions(theirs, taken).values())))
+        by_video.append(
+            np.mean(list(precisions(mine, taken).values())) - np.mean(list(precisions(theirs, taken).values()))
+        )
     ap = [precisions(rows) for rows in (mine, theirs)]
     apart = [ap[0][query] - ap[1][query] for query in ap[0]]
     figure = float(np.mean(apart))
@@ -118,7 +120,7 @@ def test_two_models_that_differ_by_chance_alone_are_rarely_called_different():
     found = [
         entailment(pairs(entailment_rows(60, 2 * s), entailment_rows(60, 2 * s + 1)), 200, 0.95) for s in range(40)
     ]
-    assert 0 < sum(one["p"] < 0.2 for one in found) and sum(one["p"] < 0.05 for one in found) <= 6
+    assert sum(one["p"] < 0.2 for one in found) > 0 and sum(one["p"] < 0.05 for one in found) <= 6
 
 
 # ---- which pairs are the same
@@ -155,5 +157,5 @@ def test_a_question_that_lacks_an_option_is_left_out_whole():
 
 def test_two_files_that_disagree_about_what_is_right_are_refused():
     rows = entailment_rows(2, 0)
-    with pytest.raises(ValueError, match="caption 'caption 0 1' of video v0.mp4: labels 1 and 0"):
+    with pytest.raises(ValueError, match=r"caption 'caption 0 1' of video v0\.mp4: labels 1 and 0"):
         join(rows, [rows[0] | {"label": 0}, *rows[1:]], "entailment")

@@ -11,7 +11,7 @@ import synvita
 from synvita.api.configuration import nested
 from synvita.cli import main
 
-SETTINGS = {"world.triplets": 14, "world.test": 7, "world": {"test_open": 7, "questions": 2}, "evaluate.draws": 20}
+SETTINGS = {"world.triplets": 14, "world": {"test": 7, "test_open": 7, "questions": 2, "per_template": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_a_run_begun_from_python_is_the_one_that_the_command_begins(tmp_path):
     run = synvita.Run(tmp_path / "a", settings=SETTINGS)
     assert run.make_triplets() == len((run.folder / "triplets.jsonl").read_text().splitlines()) == 28
     flags = ["--world.triplets", "14", "--world.test", "7", "--world.test_open", "7", "--world.questions", "2"]
-    assert main(["triplets", "make", "--run", str(tmp_path / "b"), *flags, "--evaluate.draws", "20"]) == 0
+    assert main(["triplets", "make", "--run", str(tmp_path / "b"), *flags, "--world.per-template", "1"]) == 0
     for name in ("config.yaml", "triplets.jsonl"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     counts = synvita.Run(tmp_path / "a").generate()  # the folder knows its settings

@@ -11,8 +11,6 @@ import synvita
 from synvita.api.configuration import nested
 from synvita.cli import main
 
-SETTINGS = {"world.triplets": 14, "world": {"test": 7, "test_open": 7, "questions": 2, "per_template": 1}}
-
 
 @pytest.fixture(scope="module")
 def copied(small_run, tmp_path_factory):
@@ -27,17 +25,23 @@ def test_settings_are_nested_or_dotted_and_mean_the_same():
         nested([1])
 
 
-def test_a_run_begun_from_python_is_the_one_that_the_command_begins(tmp_path):
-    run = synvita.Run(tmp_path / "a", settings=SETTINGS)
-    assert run.make_triplets() == len((run.folder / "triplets.jsonl").read_text().splitlines()) == 28
-    flags = ["--world.triplets", "14", "--world.test", "7", "--world.test_open", "7", "--world.questions", "2"]
-    assert main(["triplets", "make", "--run", str(tmp_path / "b"), *flags, "--world.per-template", "1"]) == 0
-    for name in ("config.yaml", "triplets.jsonl"):
+def test_a_run_from_python_has_the_bytes_of_the_run_that_the_commands_make(tmp_path):
+    for name in ("v.mp4", "clip.mp4"):
+        (tmp_path / name).write_bytes(name.encode())
+    table, clips = tmp_path / "mine.csv", tmp_path / "clips.csv"
+    table.write_text("video,caption,negative_caption\nv.mp4,a man runs,a man walks\n")
+    clips.write_text("caption,file\na man walks,clip.mp4\n")
+    run = synvita.Run(tmp_path / "a", settings={"train.epochs": 2})
+    assert run.import_triplets(table) == []
+    counts = {"clips": 1, "triplets_with_clip": 1, "triplets_without": 0, "set_aside": 0}
+    assert synvita.Run(tmp_path / "a").generate(clips=clips) == {"clips": counts}  # the folder knows its settings
+    other = str(tmp_path / "b")
+    assert main(["triplets", "import", str(table), "--run", other, "--train.epochs", "2"]) == 0
+    assert main(["generate", "--clips", str(clips), "--run", other]) == 0
+    for name in ("config.yaml", "triplets.jsonl", "clips/existing/clips.jsonl", "clip_of_triplet.jsonl"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    counts = synvita.Run(tmp_path / "a").generate()  # the folder knows its settings
-    assert counts == {"world_simulator": {"clips": 14, "made": 14, "kept": 0, "set_aside": 0}}
-    assert run.generate("world_simulator", workers=1)["world_simulator"]["kept"] == 14
-    assert run.status()["clips/world_simulator"].startswith("14 there")
+    assert "epochs: 2" in (tmp_path / "a" / "config.yaml").read_text()
+    assert run.status()["clips/existing"] == "1 there, from a table"
 
 
 def test_own_triplets_come_in_and_bad_rows_are_named(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita import __version__
-from synvita.cli import clip, compare, configuration, evaluate, export, rank, run, score, study
+from synvita.cli import clip, compare, configuration, evaluate, export, publish, rank, run, score, study
 from synvita.cli.exits import EXIT
 from synvita.cli.settings_help import settings_help
 
@@ -154,6 +154,7 @@ def parser() -> argparse.ArgumentParser:
 
     compare.add_parser(commands, whole, positive)
     export.add_parser(commands)
+    publish.add_parser(commands)
     score.add_parser(commands)
     add_executors(rank.add_parser(commands, positive), shards=False)
 

@@ -14,6 +14,7 @@ from synvita.executors.job import Outcome, Shard
 if TYPE_CHECKING:
     from synvita.weigh.stage import ScoreClips
 
+EXECUTORS = ("local", "ray")
 ROOM = 0.7  # share of a device's free memory that the weights of several scorers may take; the rest is for their work
 
 
@@ -25,6 +26,17 @@ class How:
     workers: int = 1
     shard: Shard | None = None
     address: str | None = None
+
+    @classmethod
+    def of(cls, executor: str, workers: int, shard: str | None, address: str | None) -> How:
+        """As somebody types it; `shard`: "I/N". ValueError: an unknown executor; settings that exclude each other."""
+        if executor not in EXECUTORS:
+            raise ValueError(f"--executor: unknown {executor!r}; known: {', '.join(EXECUTORS)}")
+        if address is not None and executor != "ray":
+            raise ValueError("--address: is of a Ray cluster; give --executor ray, too")
+        if shard is not None and executor == "ray":
+            raise ValueError("--shard: is for batch systems without an engine; leave it or --executor ray out")
+        return cls(executor, workers, None if shard is None else Shard.parse(shard), address)
 
     @property
     def in_this_process(self) -> bool:

@@ -65,7 +65,14 @@ def count_lines(path: Path) -> int:
 
 
 def status(run: Path, config: RunConfig) -> str:
-    """A line per stage and part: items there, missing, set aside; then which arms are trained and asked."""
+    """`states` as lines."""
+    lines = states(run, config)
+    width = max(map(len, lines)) + 1
+    return "\n".join(f"{name:<{width}} {text}" for name, text in lines.items())
+
+
+def states(run: Path, config: RunConfig) -> dict[str, str]:
+    """Stage or part -> items there, missing, set aside; then which arms are trained and asked."""
     triplets = count_lines(run / "triplets.jsonl") if (run / "triplets.jsonl").exists() else 0
     lines = {"triplets": f"{triplets} there"}
     if (run / CAPTIONS).exists():
@@ -79,9 +86,7 @@ def status(run: Path, config: RunConfig) -> str:
         for arm, of in arms_from_tables(run / one.train.home, one.train.seed).items():
             lines[f"{one.train.home}: {arm}"] = f"read from {of['table']}"
     aside = Counter(row["stage"] for row in read_set_aside(run))
-    lines |= {f"set aside by {stage}": str(number) for stage, number in aside.items()}
-    width = max(map(len, lines)) + 1
-    return "\n".join(f"{name:<{width}} {text}" for name, text in lines.items())
+    return lines | {f"set aside by {stage}": str(number) for stage, number in aside.items()}
 
 
 def state_of_arm(run: Path, config: RunConfig, arm: str) -> str:

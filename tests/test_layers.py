@@ -29,8 +29,11 @@ ALLOWED = {
     "how": {"core", "executors", "videollm", "weigh"},
     "inventory": STAGES | {"core", "executors", "recipes", "arms"},
     "stages": STAGES | {"core", "world", "executors", "recipes", "arms", "inventory", "how"},
+    "publish": {"core"},
+    "api": STAGES | {"core", "recipes", "arms", "inventory", "stages", "how", "ranking"},
     "cli": STAGES
-    | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study", "how", "executors", "ranking"},
+    | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study", "how", "executors", "ranking"}
+    | {"api", "publish"},
     "study": STAGES | {"core", "how", "recipes", "arms", "stages"},
     "pretrain": STAGES | {"core", "world"},
 }

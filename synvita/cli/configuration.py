@@ -10,34 +10,21 @@ from typing import Any
 
 def settled(arguments: argparse.Namespace, flags: list[str], claim: bool = True) -> Any:
     """The run's configuration: recipe or the folder's own, then --config, then flags; claims the folder if asked."""
-    from synvita import inventory, stages
+    from synvita.api.configuration import settle
     from synvita.core.identity import VERIFY
-    from synvita.core.reading import read_yaml
-    from synvita.core.run_folder import claim_run
-    from synvita.core.settings import build, merge, override
-    from synvita.recipes import RunConfig, recipe
 
     if arguments.verify:
         os.environ[VERIFY] = "1"
-    stored = arguments.run / "config.yaml"
-    if stored.exists() and arguments.recipe is None:
-        values = read_yaml(stored)
-    else:
-        default = "own_triplets" if getattr(arguments, "what", None) in ("import", "negatives") else "mini"
-        values = recipe(arguments.recipe or default).as_dict()
-    if arguments.config is not None:
-        if not arguments.config.exists():
-            raise ValueError(f"--config: {arguments.config}: no such file")
-        values = merge(values, read_yaml(arguments.config))
-    values = restrict(override(values, flags), arguments)
-    config = build(RunConfig, values)
-    if arguments.command not in ("demo", "triplets") and not stored.exists():
-        raise ValueError(f"--run: {arguments.run} is no run folder (no config.yaml); begin with synvita triplets")
-    stages.check_backends(config, arguments.command)
-    inventory.check_stamps(arguments.run, config)
-    if claim:
-        claim_run(arguments.run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
-    return config
+    return settle(
+        arguments.run,
+        arguments.command,
+        arguments.recipe,
+        arguments.config,
+        flags,
+        claim=claim,
+        default="own_triplets" if getattr(arguments, "what", None) in ("import", "negatives") else "mini",
+        restrict=lambda values: restrict(values, arguments),
+    )
 
 
 def restrict(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from synvita.cli import benchmarks
 from synvita.cli.configuration import settled
 from synvita.cli.exits import holes
-from synvita.cli.run import chosen, how, known_tasks, say, table, tiny_note
+from synvita.cli.run import chosen, known_tasks, opened, say, table, tiny_note, work
 from synvita.core.vocabulary import check_names
 
 EXAMPLE = """
@@ -49,8 +49,6 @@ def run_tasks(a: argparse.Namespace, flags: list[str]) -> int:
 
 def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
-    from synvita.arms.left import all_arms
-    from synvita.inventory import arms_read
 
     if a.benchmark is not None:
         return benchmarks.measure(a, flags)
@@ -59,18 +57,19 @@ def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
         raise ValueError("--as: names the arm of --scores; give --scores TABLE, too")
     if a.scores is not None and a.shard is not None:
         raise ValueError("--scores: is read when all shards are done; leave it or --shard out")
-    config, scores = settled(a, flags), score_table(a)
+    run, scores = opened(a, flags), score_table(a)
+    config = run.config()
     if a.data is not None:
         benchmarks.put_into_run(a)
     models = None if a.models is None else chosen(a.models, "--models")
-    known = [*all_arms(config), *arms_read(a.run, config.train.seed), *([] if scores is None else [scores.arm])]
+    known = [*run.known_arms(config), *([] if scores is None else [scores.arm])]
     arms = None if a.arms is None else check_names(chosen(a.arms, "--arms"), known, "--arms")
-    which = stages.Which(models, arms, None if a.tasks is None else known_tasks(a.tasks))
+    tasks = None if a.tasks is None else known_tasks(a.tasks)
     if scores is not None:
         taken = stages.read_scores(a.run, config, scores, models)
         say(f"evaluate: {taken.text}")
         sys.stderr.write(f"{taken.gaps}\n" if taken.gaps else "")
-    if stages.evaluate(a.run, config, how(a), which) is None:
+    if run.evaluate(tasks, arms, models, **work(a)) is None:
         say(f"evaluate: shard {a.shard} of the asking is done; when all are: synvita merge, then evaluate again")
         return 0
     say(table(a.run))

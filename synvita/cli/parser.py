@@ -8,7 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from synvita import __version__
-from synvita.cli import benchmarks, clip, configuration, evaluate, negatives, rank, run, score, study
+from synvita.cli import (
+    benchmarks,
+    clip,
+    compare,
+    configuration,
+    evaluate,
+    export,
+    negatives,
+    publish,
+    rank,
+    run,
+    score,
+    study,
+)
 from synvita.cli.exits import EXIT
 from synvita.cli.settings_help import settings_help
 
@@ -153,6 +166,9 @@ def parser() -> argparse.ArgumentParser:
     benchmarks.add_parser(commands)
     stage("report", "stage 6: one self-contained HTML page from results.json", run.run_report)
 
+    compare.add_parser(commands, whole, positive)
+    export.add_parser(commands)
+    publish.add_parser(commands)
     score.add_parser(commands)
     add_executors(rank.add_parser(commands, positive), shards=False)
 

@@ -12,7 +12,7 @@ from synvita.cli.configuration import refuse, settled
 from synvita.cli.exits import holes, left_out, trained_without
 from synvita.core.artefacts import quantities
 from synvita.core.reading import read_json
-from synvita.core.vocabulary import UNTRAINED, check_names, tasks
+from synvita.core.vocabulary import check_names, tasks
 
 
 def say(text: str) -> None:
@@ -35,11 +35,8 @@ def run_demo(a: argparse.Namespace, flags: list[str]) -> int:
 
 
 def run_make(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita import stages
-    from synvita.inventory import count_lines
-
-    stages.make_triplets(a.run, settled(a, flags))
-    say(f"triplets: {count_lines(a.run / 'triplets.jsonl')} in {a.run / 'triplets.jsonl'}")
+    number = opened(a, flags).make_triplets()
+    say(f"triplets: {number} in {a.run / 'triplets.jsonl'}")
     return 0
 
 
@@ -68,37 +65,34 @@ def run_import(a: argparse.Namespace, flags: list[str]) -> int:
 
 def run_generate(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
+    from synvita.api.run import Run
 
     if a.dry_run and (a.clips is not None or a.shard is not None):
         raise ValueError("--dry-run: says what all clips of generators cost; leave --clips and --shard out")
     config = settled(a, flags, claim=not a.dry_run)
+    run = Run.of(a.run, config)
     if a.clips is not None:
-        from synvita.core.run_folder import need
-        from synvita.generate.existing import take_clips
-
-        say_counts("generate", take_clips(need(a.run, "triplets.jsonl", "triplets import").parent, a.clips))
+        say_counts("generate", run.generate(clips=a.clips)["clips"])
         return left_out(a.run, "generate")
     generators = [] if a.generators is None else chosen(a.generators, "--generators")
     if a.dry_run:
         for name, plan in stages.plan_clips(a.run, config, generators).items():
             say(plan.text(name, a.workers))
         return 0
-    found = stages.make_clips(a.run, config, how(a), generators)
+    found = run.generate(generators or None, **work(a))
     for name, counts in found.items():
         say_counts("generate" if len(found) == 1 else f"generate: {name}", counts)
     return left_out(a.run, "generate") if a.shard is None else 0
 
 
 def run_weigh(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita import stages
-
     if a.truth is not None and not a.report:
         raise ValueError("--truth: is for the report; give --report, too")
-    config = settled(a, flags)
+    run = opened(a, flags)
     if a.report:
         return report_weights(a)
     scorers = None if a.scorers is None else chosen(a.scorers, "--scorers")
-    say_counts("weigh", stages.make_weights(a.run, config, how(a), scorers))
+    say_counts("weigh", run.weigh(scorers, **work(a)))
     say("weigh: a score is " + ", ".join(f"the {kind} of {name}" for name, kind in quantities(a.run).items()))
     return left_out(a.run, "weigh") if a.shard is None else 0
 
@@ -115,17 +109,23 @@ def report_weights(a: argparse.Namespace) -> int:
     return 0
 
 
+def work(a: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say about how the work is done."""
+    return {name: getattr(a, name) for name in ("workers", "executor", "address", "shard")}
+
+
 def how(a: argparse.Namespace) -> Any:
-    """What the flags say about how the work is done. ValueError: flags that exclude each other."""
-    from synvita.executors.job import Shard
+    """ValueError: flags that exclude each other."""
     from synvita.how import How
 
-    if a.executor != "ray" and a.address is not None:
-        raise ValueError("--address: is of a Ray cluster; give --executor ray, too")
-    if a.executor == "ray" and a.shard is not None:
-        raise ValueError("--shard: is for batch systems without an engine; leave it or --executor ray out")
-    shard = None if a.shard is None else Shard.parse(a.shard)
-    return How(a.executor, a.workers, shard, a.address)
+    return How.of(a.executor, a.workers, a.shard, a.address)
+
+
+def opened(a: argparse.Namespace, flags: list[str]) -> Any:
+    """The run folder with its configuration."""
+    from synvita.api.run import Run
+
+    return Run.of(a.run, settled(a, flags))
 
 
 def run_merge(a: argparse.Namespace, flags: list[str]) -> int:
@@ -156,19 +156,15 @@ def chosen(given: str, knob: str) -> list[str]:
 
 
 def run_train(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita.arms.doing import run_arms
-    from synvita.arms.left import Do, all_arms
-    from synvita.core.run_folder import again, only_one
+    from synvita.core.run_folder import again
     from synvita.inventory import config_of
 
-    config = config_of(a.run, settled(a, flags), a.model)
-    known = [arm for arm in all_arms(config) if arm != UNTRAINED]
-    some = known if a.arms is None else check_names(chosen(a.arms, "--arms"), known, "--arms")
-    with only_one(a.run, f"train-{config.train.home}"):
-        run_arms(a.run, config, config.train.seed, a.workers, a.processes, some, Do(ask=False), config.train.model_name)
+    run = opened(a, flags)
+    config = config_of(a.run, run.config(), a.model)
+    done = run.train(None if a.arms is None else chosen(a.arms, "--arms"), a.model, a.workers, a.processes)
     tiny_note(config)
     say(f"train: adapters in {a.run / config.train.home / 'adapters'}; then: {again('evaluate', a.run)}")
-    return trained_without(a.run, config, some)
+    return trained_without(a.run, config, list(done))
 
 
 def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
@@ -203,10 +199,7 @@ def known_tasks(given: str) -> list[str]:
 
 
 def run_report(a: argparse.Namespace, flags: list[str]) -> int:
-    from synvita import stages
-
-    settled(a, flags)
-    say(f"report: {stages.make_report(a.run)}")
+    say(f"report: {opened(a, flags).report()}")
     return 0
 
 

@@ -233,5 +233,27 @@ def sample_frames(path: Path | str, k: int, rule: str = "both_ends") -> np.ndarr
     return sample_video(path, FramePolicy(k, rule)).frames
 
 
+def sample_array(frames: np.ndarray, policy: FramePolicy, rate: float = 0.0) -> Sampled:
+    """The frames that a model wants of a video that is already decoded, scaled by the decoder's own scaler.
+
+    Args:
+        frames: (T, H, W, 3) uint8 RGB. rate: frames per second; 0 = not known.
+    """
+    import av
+    from av.video.reformatter import VideoReformatter
+
+    indices = policy.indices(len(frames), rate)
+    wanted = np.ascontiguousarray(frames[indices])
+    if policy.size is not None:
+        height, width = policy.size
+        scaler, images = VideoReformatter(), (av.VideoFrame.from_ndarray(frame, "rgb24") for frame in wanted)
+        scaled = (
+            scaler.reformat(image, width, height, format="rgb24", threads=1, interpolation="BICUBIC")
+            for image in images
+        )
+        wanted = np.stack([image.to_ndarray() for image in scaled])
+    return Sampled(wanted, indices, len(frames), rate)
+
+
 def no_frame(path: Path | str) -> VideoError:
     return VideoError(f"{path}: no frame decodes; fetch it again or re-encode it")

@@ -8,7 +8,16 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from synvita.evaluate.metrics import Labels, Ranked, Scores, checked, need_rows, ranked, weighted_aucs
+from synvita.evaluate.metrics import (
+    Labels,
+    Ranked,
+    Scores,
+    checked,
+    need_rows,
+    ranked,
+    weighted_aucs,
+    weighted_average_precisions,
+)
 
 Interval = tuple[float, float]  # low, high; both nan where the data allow no interval
 CHUNK_CELLS = 1 << 20  # (draws x rows) held at once by the fast bootstrap: 8 MiB per int64 array
@@ -79,21 +88,56 @@ def bootstrap(
     return percentiles(np.array(values, dtype=np.float64), draws, level)
 
 
-def _drawn_aucs(rankings: Sequence[Ranked], groups: Sequence[Hashable], draws: int, seed: int) -> NDArray[np.float64]:
-    """(draws, len(rankings)) AUCs, the same draws for every ranking: rows weigh as often as their group was drawn."""
+def drawn_weights(groups: Sequence[Hashable], draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """(D, N) how often each row is in each draw, as often as its group was drawn; some draws at a time."""
     codes, count = group_codes(groups)
-    rows = rankings[0].order.size
-    if codes.size != rows:
-        raise ValueError(f"{codes.size} groups for {rows} rows; give one group (the row's video) per row")
     samples = group_draws(count, draws, seed)
-    chunk = max(1, CHUNK_CELLS // rows)
-    parts = []
+    chunk = max(1, CHUNK_CELLS // codes.size)
     for first in range(0, draws, chunk):
         taken = [next(samples) for _ in range(min(chunk, draws - first))]
-        times = np.stack([np.bincount(drawn, minlength=count) for drawn in taken])  # (D, groups)
-        weights = times[:, codes]
-        parts.append(np.stack([weighted_aucs(ranked, weights) for ranked in rankings], axis=1))
+        yield np.stack([np.bincount(drawn, minlength=count) for drawn in taken])[:, codes]
+
+
+def drawn_aucs(rankings: Sequence[Ranked], groups: Sequence[Hashable], draws: int, seed: int) -> NDArray[np.float64]:
+    """(draws, len(rankings)) AUCs, the same draws for every ranking; nan where a class was not drawn."""
+    rows = rankings[0].order.size
+    if len(groups) != rows:
+        raise ValueError(f"{len(groups)} groups for {rows} rows; give one group (the row's video) per row")
+    parts = [
+        np.stack([weighted_aucs(ranked, weights) for ranked in rankings], axis=1)
+        for weights in drawn_weights(groups, draws, seed)
+    ]
     return np.concatenate(parts)
+
+
+def drawn_maps(
+    queries: Sequence[tuple[Labels, Scores, Sequence[Hashable]]], draws: int, seed: int
+) -> NDArray[np.float64]:
+    """(draws,) mAP, videos drawn for all queries together; nan where no query has a right video.
+
+    A query whose right videos were not drawn is left out of a draw.
+
+    Args:
+        queries: labels, scores and videos of each.
+    """
+    rankings = [ranked(*checked(labels, scores)) for labels, scores, _ in queries]
+    ends = np.cumsum([len(videos) for _, _, videos in queries])[:-1]
+    groups = [video for _, _, videos in queries for video in videos]
+    parts = []
+    for weights in drawn_weights(groups, draws, seed):
+        own = np.split(weights, ends, axis=1)
+        each = [weighted_average_precisions(one, some) for one, some in zip(rankings, own, strict=True)]
+        precisions = np.stack(each, axis=1)  # (D, queries)
+        counted = (~np.isnan(precisions)).sum(axis=1)
+        total = np.nansum(precisions, axis=1)
+        parts.append(np.divide(total, counted, out=np.full(len(total), math.nan), where=counted > 0))
+    return np.concatenate(parts)
+
+
+def drawn_means(values: Scores, groups: Sequence[Hashable], draws: int, seed: int) -> NDArray[np.float64]:
+    """(draws,) means of N numbers, whole groups drawn."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.concatenate([(w @ numbers) / w.sum(axis=1) for w in drawn_weights(groups, draws, seed)])
 
 
 def auc_interval(
@@ -111,7 +155,7 @@ def auc_interval(
     """
     truth, values = checked(labels, scores)
     need_rows(truth)
-    aucs = _drawn_aucs([ranked(truth, values)], groups, draws, seed)[:, 0]
+    aucs = drawn_aucs([ranked(truth, values)], groups, draws, seed)[:, 0]
     return percentiles(aucs[~np.isnan(aucs)], draws, level)
 
 
@@ -135,6 +179,6 @@ def paired_auc_difference_interval(
     truth, first = checked(labels, scores_a, "scores_a")
     _, second = checked(labels, scores_b, "scores_b")
     need_rows(truth)
-    aucs = _drawn_aucs([ranked(truth, first), ranked(truth, second)], groups, draws, seed)
+    aucs = drawn_aucs([ranked(truth, first), ranked(truth, second)], groups, draws, seed)
     differences = aucs[:, 0] - aucs[:, 1]
     return percentiles(differences[~np.isnan(differences)], draws, level)

@@ -34,29 +34,12 @@ def mean_ap(ranked: Sequence[Columns]) -> float:
     return metrics.mean_average_precision([(labels, scores) for labels, scores, _ in ranked])
 
 
-def drawn_precisions(ranked: Sequence[Columns], draws: int) -> np.ndarray:
-    """(draws, queries) average precisions; nan where a query's right videos were not drawn.
-
-    Videos are resampled, for all queries together; equal videos give equal draws.
-    """
-    codes, count = intervals.group_codes([video for _, _, videos in ranked for video in videos])
-    of_query = np.split(codes, np.cumsum([len(videos) for _, _, videos in ranked])[:-1])
-    times = np.stack([np.bincount(d, minlength=count) for d in intervals.group_draws(count, draws, seed=0)])
-    return np.stack(
-        [
-            metrics.weighted_average_precisions(metrics.ranked(*metrics.checked(labels, scores)), times[:, own])
-            for (labels, scores, _), own in zip(ranked, of_query, strict=True)
-        ],
-        axis=1,
-    )
-
-
-def around(value: float, precisions: np.ndarray, draws: int, level: float) -> intervals.Interval:
-    """The quantiles of the draws' means over queries, moved so that the draws' mean is `value`.
+def around(value: float, drawn: np.ndarray, draws: int, level: float) -> intervals.Interval:
+    """The quantiles of drawn figures, moved so that the draws' mean is `value`.
 
     A resample repeats videos, and repeated hits raise mAP, which is no error of the figure.
     """
-    drawn = np.nanmean(precisions[~np.isnan(precisions).all(axis=1)], axis=1)
+    drawn = drawn[~np.isnan(drawn)]
     low, high = intervals.percentiles(drawn, draws, level)
     moved = value - drawn.mean() if drawn.size else 0.0
     return low + moved, high + moved
@@ -68,7 +51,7 @@ def map_draws(config: EvaluateConfig) -> int:
 
 def map_interval(ranked: Sequence[Columns], config: EvaluateConfig) -> intervals.Interval:
     draws = map_draws(config)
-    low, high = around(mean_ap(ranked), drawn_precisions(ranked, draws), draws, config.level)
+    low, high = around(mean_ap(ranked), intervals.drawn_maps(ranked, draws, seed=0), draws, config.level)
     return float(np.clip(low, 0.0, 1.0)), float(np.clip(high, 0.0, 1.0))
 
 
@@ -87,7 +70,7 @@ def map_difference(rows: Rows, both: Sequence[Joined], config: EvaluateConfig) -
     mine = [columns(some) for some in kept]
     theirs = [columns([twins[pair_key(row)] for row in some]) for some in kept]
     value, draws = mean_ap(mine) - mean_ap(theirs), map_draws(config)
-    drawn = drawn_precisions(mine, draws) - drawn_precisions(theirs, draws)
+    drawn = intervals.drawn_maps(mine, draws, seed=0) - intervals.drawn_maps(theirs, draws, seed=0)
     return {"map": value, **intervals.bounds(around(value, drawn, draws, config.level))}
 
 

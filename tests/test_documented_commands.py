@@ -107,7 +107,7 @@ def test_commands_that_cannot_be_typed_are_noticed():
 
 
 def test_commands_named_within_a_sentence_exist():
-    known = set(re.findall(r"^    (\w+) ", parser().format_help(), re.MULTILINE))
+    known = set(re.findall(r"^    (\w+)(?: |$)", parser().format_help(), re.MULTILINE))
     assert {"demo", "weigh"} <= known
     for page in PAGES:
         for name in re.findall(r"`synvita ([a-z]+)", page.read_text()):

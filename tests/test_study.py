@@ -144,7 +144,7 @@ def test_the_readmes_rows_are_committed_ones():
     assert len(rows) == 5
     for title, *figures in rows:
         arm = re.findall(r"`(\w+)`", title)[0]
-        assert [arm, "3", *figures] in committed
+        assert [arm, "3", *figures] in [row[:6] for row in committed]
 
 
 def cells(line: str) -> list[str]:

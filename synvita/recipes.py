@@ -133,7 +133,7 @@ def own_triplets() -> RunConfig:
 #   authors_mplug_owl              by item   8               4               by item   32
 #   authors_video_llava            by item   4               8 (inferred)    by item   32
 
-PAPER = TrainConfig(  # Sec. 4, "Implementation details"; r, alpha, dropout and the rates are lost in the text we have
+PAPER = TrainConfig(  # Sec. 6, "Implementation details"; r, alpha, dropout and the rates are lost in the text we have
     dtype="bfloat16",
     device="cuda",
     lora=Lora(32, 32, 0.05, ATTENTION),

@@ -120,3 +120,11 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(code, {})
     assert capsys.readouterr().out.count(".") >= 4  # two alignments, two log-odds
+
+
+def test_what_the_paper_map_names_is_there():
+    named = re.findall(r"`([\w/]+\.py)` : `(\w+)", (ROOT / "docs" / "paper_map.md").read_text())
+    assert len(named) > 15
+    for path, name in named:
+        file = next(p for p in (ROOT / "synvita" / path, ROOT / path) if p.exists())
+        assert re.search(rf"^\s*(def|class) {name}\b|^{name}\b", file.read_text(), re.MULTILINE), f"{path}: {name}"

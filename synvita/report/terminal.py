@@ -9,13 +9,20 @@ from synvita.report.table import at, figure, gaps, interval, percent
 
 
 def terminal_table(arms: dict[str, Any]) -> str:
-    """Figures in percent with their intervals; a dash where there is no figure, and a line per hole in one."""
+    """Figures in percent with their intervals; a dash where there is no figure, and a line per hole in one, with the
+    arms that have it, if not all do."""
     tasks = [t for t in main_figures() if any(at(arm, t.name) for arm in arms.values())]
     lines = [f"{'arm (AUC, mAP, accuracy in %)':<30}" + "".join(f"{task.column:>22}" for task in tasks)]
-    notes = []
+    holes: dict[tuple[str, str], list[str]] = {}
     for name, arm in arms.items():
         lines.append(f"{name:<30}" + "".join(f"{terminal_cell(arm, task):>22}" for task in tasks))
-        notes += [f"{name}, {t.column}: {text}" for t in tasks if (text := gaps(arm, t))]
+        for task in tasks:
+            if text := gaps(arm, task):
+                holes.setdefault((task.column, text), []).append(name)
+    notes = [
+        f"{column}: {text}" if len(names) == len(arms) > 1 else f"{', '.join(names)}, {column}: {text}"
+        for (column, text), names in holes.items()
+    ]
     return "\n".join((*lines, *notes))
 
 

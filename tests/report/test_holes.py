@@ -95,6 +95,17 @@ def test_dropped_queries_and_questions_stand_on_the_page_and_in_the_terminal(
     assert lines[5].startswith("synvita") and "68.8 [66.7, 71.0]" in lines[5]
 
 
+def test_what_all_arms_lack_is_said_once_and_else_by_whom(results: dict[str, Any]) -> None:
+    for arm in results["arms"].values():
+        arm["qa"] |= {"questions": 5, "questions_dropped": 3}
+    for name in ("synvita", "uniform"):
+        results["arms"][name]["open"] |= {"missing": 3, "expected": 400}
+    lines = terminal_table(results["arms"]).splitlines()
+    assert [line for line in lines if "questions dropped" in line] == ["QA: 3 of 8 questions dropped"]
+    (line,) = (line for line in lines if "3 of 400 missing" in line)
+    assert set(line.split(", open")[0].split(", ")) == {"synvita", "uniform"}
+
+
 def test_cells_of_the_terminals_table_never_touch(results: dict[str, Any]) -> None:
     for task in ("in_distribution", "unseen", "temporal"):
         results["arms"]["synvita"][task] |= {"auc": 1.0, "low": 1.0, "high": 1.0}

@@ -111,7 +111,7 @@ def test_the_bytes_are_the_same_however_many_are_asked_at_once_and_whoever_ends_
         run, chat = tmp_path / f"run-{number}", Chat(uneven)
         with serving(chat) as url:
             assert call(table, run, url, "--at-once", str(number)) == 0
-        assert chat.most == number
+        assert 1 < chat.most <= number or chat.most == number == 1
         made.append([(run / name).read_bytes() for name in ("triplets.jsonl", "negatives/negatives.jsonl")])
     assert made[0] == made[1]
 
@@ -256,11 +256,12 @@ def test_the_key_is_in_no_file_log_or_error_even_if_the_endpoint_echoes_it(table
 
 
 SCRIPT = """
-import sys
+import signal, sys
 from pathlib import Path
 from synvita.executors import local
 from synvita.triplets.negatives.endpoint import Endpoint
 from synvita.triplets.negatives.stage import MakeNegatives
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts in a background job ignores it
 local.run(MakeNegatives(Endpoint(sys.argv[2], "m", at_once=2)), Path(sys.argv[1]))
 """
 

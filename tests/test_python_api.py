@@ -250,6 +250,7 @@ def test_known_lists_what_can_be_given_by_name(aligner):
     assert {"lavie", "mini-videocrafter2"} <= set(synvita.known.generators())
     assert {"mini", "paper_video_llava"} <= set(synvita.known.recipes())
     assert {"video_llava", "qwen3_vl"} <= set(synvita.known.families()) and "open" in synvita.known.tasks()
+    assert {"ssv2_temporal", "vinoground"} <= set(synvita.known.benchmarks()) <= set(synvita.known.tasks())
 
 
 def test_everything_public_is_there_and_what_is_not_is_named():

@@ -47,3 +47,10 @@ def tasks() -> list[str]:
     from synvita.core import vocabulary
 
     return [task.name for task in vocabulary.tasks()]
+
+
+def benchmarks() -> list[str]:
+    """Public test sets of `synvita evaluate --benchmark` and `--tasks`."""
+    from synvita.evaluate.benchmarks.registry import known
+
+    return sorted(known())

@@ -132,11 +132,17 @@ def join(mine: Rows, theirs: Rows, kind: str) -> tuple[Both, dict[str, int]]:
     told = {"only_of": len(mine) - len(shared), "only_minus": len(theirs) - len(shared)}
     told["without_score"] = len(shared) - len(both)
     if kind == "questions":  # an option that is missing makes a question easier
-        options = [Counter(row["query"] for row in rows) for rows in (mine, theirs)]
-        whole = {query for query, some in by_query(both).items() if all(o[query] == len(some) for o in options)}
-        told["of_cut_questions"] = len(both) - sum(pair[0]["query"] in whole for pair in both)
-        both = [pair for pair in both if pair[0]["query"] in whole]
+        whole = whole_questions(both, mine, theirs)
+        told["of_cut_questions"] = len(both) - len(whole)
+        both = whole
     return both, {"pairs": len(both), **told}
+
+
+def whole_questions(both: Both, mine: Rows, theirs: Rows) -> Both:
+    """The pairs of questions of which `both` has every option that either side has."""
+    options = [Counter(row["query"] for row in rows) for rows in (mine, theirs)]
+    whole = {query for query, some in by_query(both).items() if all(o[query] == len(some) for o in options)}
+    return [pair for pair in both if pair[0]["query"] in whole]
 
 
 def keyed(rows: Rows, kind: str) -> dict[tuple[Any, ...], dict[str, Any]]:

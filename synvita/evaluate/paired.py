@@ -1,15 +1,14 @@
-"""mAP and accuracy of one arm, and minus another's on the same queries, by resampling the same videos for both."""
+"""Rows by query, and what results and benchmarks measure of them: mAP with its interval, right answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from synvita.evaluate import intervals, metrics
 from synvita.evaluate.config import EvaluateConfig
-from synvita.evaluate.pairs import Joined, Rows, pair_key
+from synvita.evaluate.pairs import Rows
 
 Columns = tuple[np.ndarray, np.ndarray, list[str]]  # labels, scores, videos
 NOTHING = {"low": None, "high": None}
@@ -55,25 +54,6 @@ def map_interval(ranked: Sequence[Columns], config: EvaluateConfig) -> intervals
     return float(np.clip(low, 0.0, 1.0)), float(np.clip(high, 0.0, 1.0))
 
 
-def map_difference(rows: Rows, both: Sequence[Joined], config: EvaluateConfig) -> dict[str, Any]:
-    """mAP minus the other arm's, over the queries of which both have scored a right video; null where there is none.
-
-    Args:
-        rows: all of this arm's.
-        both: the pairs that both arms have scored.
-    """
-    del rows  # a query is ranked over what both have
-    twins = {pair_key(row): twin for row, twin in both}
-    kept = [some for some in by_query([row for row, _ in both]) if any(row["label"] for row in some)]
-    if not kept:
-        return {"map": None, **NOTHING}
-    mine = [columns(some) for some in kept]
-    theirs = [columns([twins[pair_key(row)] for row in some]) for some in kept]
-    value, draws = mean_ap(mine) - mean_ap(theirs), map_draws(config)
-    drawn = intervals.drawn_maps(mine, draws, seed=0) - intervals.drawn_maps(theirs, draws, seed=0)
-    return {"map": value, **intervals.bounds(around(value, drawn, draws, config.level))}
-
-
 # ---- questions
 
 
@@ -81,22 +61,3 @@ def is_right(options: Rows) -> float:
     """1 if the right option scores highest, a share of it where it ties."""
     right = [row["label"] for row in options].index(1)
     return metrics.accuracy([right], [[row["log_odds"] for row in options]])
-
-
-def accuracy_difference(rows: Rows, both: Sequence[Joined], config: EvaluateConfig) -> dict[str, Any]:
-    """Accuracy minus the other arm's, over the questions with one right option and both arms' scores for every option.
-
-    Args:
-        rows: all of this arm's, which say how many options a question has.
-        both: the pairs that both arms have scored.
-    """
-    twins = {pair_key(row): twin for row, twin in both}
-    whole = [some for some in by_query(rows) if all(pair_key(row) in twins for row in some)]
-    whole = [some for some in whole if sum(row["label"] for row in some) == 1]
-    if not whole:
-        return {"accuracy": None, **NOTHING}
-    each = np.array([is_right(some) - is_right([twins[pair_key(row)] for row in some]) for some in whole])
-    interval = intervals.bootstrap(
-        lambda i: float(each[i].mean()), [some[0]["video"] for some in whole], config.draws, seed=0, level=config.level
-    )
-    return {"accuracy": float(each.mean()), **intervals.bounds(interval)}

@@ -17,8 +17,8 @@ from synvita.core.artefacts import quantities, read_scores
 from synvita.core.identity import Digests
 from synvita.core.records import Misalignment
 from synvita.core.store import write_atomic
-from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, tasks
-from synvita.evaluate import intervals, metrics, paired
+from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, Task, tasks
+from synvita.evaluate import difference, intervals, metrics, paired
 from synvita.evaluate.audit import audit
 from synvita.evaluate.benchmark_sizes import say_sizes
 from synvita.evaluate.config import EvaluateConfig
@@ -136,13 +136,21 @@ def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: Evalu
     for name, rows in subsets(pairs).items():
         both, left_out = join_pairs(name, rows, theirs.get(name, []), BASELINE)
         put(found, name, {**auc_difference(both, config), "pairs": len(both), "left_out": left_out})
-    calls = {"retrieval": paired.map_difference, "questions": paired.accuracy_difference}
     for task in tasks():
-        if task.kind in calls and task.name in pairs and task.name in baseline:
-            both, left_out = join_pairs(task.name, pairs[task.name], baseline[task.name], BASELINE)
-            entry = {"pairs": len(both), "left_out": left_out}
-            found[task.name] = {**calls[task.kind](pairs[task.name], both, config), **entry}
+        if task.kind in ("retrieval", "questions") and task.name in pairs and task.name in baseline:
+            found[task.name] = by_query_difference(task, pairs[task.name], baseline[task.name], config)
     return found
+
+
+def by_query_difference(task: Task, mine: Rows, theirs: Rows, config: EvaluateConfig) -> dict[str, Any]:
+    """mAP or accuracy minus the baseline's, as `synvita compare` measures it; null where no query is whole."""
+    both, left_out = join_pairs(task.name, mine, theirs, BASELINE)
+    if task.kind == "questions":
+        found = difference.questions(difference.whole_questions(both, mine, theirs), config.draws, config.level)
+    else:
+        found = difference.retrieval(both, paired.map_draws(config), config.level)
+    figures = {task.metric: found["difference"], "low": found["low"], "high": found["high"]}
+    return {**figures, "pairs": len(both), "left_out": left_out}
 
 
 def auc_difference(both: list[Joined], config: EvaluateConfig) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def train(name: str, out: Path, plan: Plan, seed: int, device: str, workers: int
     guidance = pipeline.config.guidance_scale
     model = Denoising(pipeline.to(device)).train()
     objective = Objective(pipeline, device, guide, guidance, empty)
-    if device != "cpu":
+    if device.startswith("cuda"):
         frames, ids = Batches(pipeline.tokenizer, seed, plan.batch, 0)[0]
         latents, ids = objective.latents(frames), ids.to(device)
         model.capture(latents, objective.timesteps(plan.batch), ids)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from synvita.generate.latent_generator import LatentGenerator
 from synvita.generate.places import revision_of
+from synvita.world.captions import parse_caption
 from synvita.world.dataset import UPSCALE
 
 
@@ -97,3 +101,14 @@ class MiniVideoCrafter2(VideoCrafter2):
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {"upscale": UPSCALE}
+
+    def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
+        """ValueError: a caption that is not the miniature's; it would draw something all the same."""
+        for caption in captions:
+            try:
+                parse_caption(caption)
+            except ValueError as error:
+                raise ValueError(
+                    f"{self.known_as} draws the miniature's captions only (docs/world.md): {error}"
+                ) from None
+        return super().generate(captions, seeds)

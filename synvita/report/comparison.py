@@ -117,6 +117,7 @@ def comparison(one: dict[str, Any], found: dict[str, Any]) -> Table:
     draws = f"p from {found['draws']} bootstrap draws of whole videos, the same for both"
     by_class = " (retrieval: the larger of by video and by class)" if any("by_query" in r for r in one["tasks"]) else ""
     rule = f"verdict where p corrected for {judged} tasks (Holm) is below {1 - found['level']:.2g}; {draws}{by_class}"
+    rule = rule if judged else f"no task has enough pairs for a verdict; {draws}"
     return Table(f"{one['of']} minus {one['minus']}: {words}", header, rows, [*notes, rule])
 
 

@@ -53,6 +53,11 @@ def test_a_clip_is_its_seeds_whatever_shares_its_batch(generator, drawn):
     assert (np.abs(other.astype(int) - drawn[5]) > 1).mean() > 0.2
 
 
+def test_a_caption_of_another_world_is_refused_by_its_words(generator):
+    with pytest.raises(ValueError, match=r"draws the miniature's captions only .*a dog runs"):
+        generator.generate([CAPTIONS[0], "a dog runs"], [0, 1])
+
+
 def test_the_oracle_reads_what_a_generator_drew(tmp_path):
     rng, oracle, right = np.random.default_rng(3), WorldTruth(), 0
     for i in range(12):

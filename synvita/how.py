@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from synvita.core.stage import Stage
 from synvita.executors import local
-from synvita.executors.job import Outcome, Shard
+from synvita.executors.job import Outcome
+from synvita.executors.part import Look, Shard
 
 if TYPE_CHECKING:
     from synvita.weigh.stage import ScoreClips
@@ -20,12 +21,13 @@ ROOM = 0.7  # share of a device's free memory that the weights of several scorer
 
 @dataclass(frozen=True)
 class How:
-    """How a stage's items are worked on: by which executor, with how many workers, which part."""
+    """How a stage's items are worked on: by which executor, with how many workers, which part (`look`: of evaluate)."""
 
     executor: str = "local"
     workers: int = 1
     shard: Shard | None = None
     address: str | None = None
+    look: Look | None = None
 
     @classmethod
     def of(cls, executor: str, workers: int, shard: str | None, address: str | None) -> How:
@@ -52,8 +54,8 @@ class How:
         if self.executor == "ray":
             from synvita.executors import ray
 
-            return ray.run(stage, run, self.workers, self.address)
-        return local.run(stage, run, self.workers, self.shard)
+            return ray.run(stage, run, self.workers, self.address, self.look)
+        return local.run(stage, run, self.workers, self.shard or self.look)
 
 
 HERE, TWO_WORKERS = How(), How(workers=2)

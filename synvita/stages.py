@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from synvita.arms.doing import run_arms
 from synvita.arms.left import Do, Model, all_arms, asking
+from synvita.arms.looking import FOLDER as LOOK
+from synvita.arms.looking import look
 from synvita.core.progress import progress
 from synvita.core.reading import read_json
 from synvita.core.run_folder import again, need, only_one
@@ -196,7 +198,8 @@ class Which:
 
 
 def evaluate(run: Path, config: RunConfig, how: How = TWO_WORKERS, which: Which = Which()) -> dict[str, Any] | None:
-    """Ask what is missing, then measure: `results.json`. None: this was one shard of the asking.
+    """Ask what is missing, then measure: `results.json`. None: this was one shard of the asking. A look
+    (`arms/looking.py`) asks little and writes `look/results.json`.
 
     Raises:
         ValueError: nothing to ask; an arm that is not trained; one that was read from a table, of other pairs.
@@ -213,6 +216,9 @@ def evaluate(run: Path, config: RunConfig, how: How = TWO_WORKERS, which: Which 
     for one in configs:
         for note in check_tables(run, one.train.home, one.train.seed, arms[one.train.home], which.tasks):
             sys.stderr.write(f"note: {note}\n")
+    if how.look is not None:
+        return look(run, configs, arms, how, which.tasks)
+    for one in configs:
         ask(run, one, [arm for arm in arms[one.train.home] if arm in all_arms(one)], how, which.tasks)
     arms = {home: some for home, some in arms.items() if some}
     return None if how.shard is not None else collect(run, arms, config.train.seed, config.evaluate, which.tasks)
@@ -258,10 +264,13 @@ def ask(run: Path, config: RunConfig, arms: Sequence[str], how: How, tasks: Sequ
             how.run(stage, run)
 
 
-def make_report(run: Path) -> Path:
+def make_report(run: Path, of_look: bool = False) -> Path:
+    """`of_look`: of what `evaluate` with a limit has measured, beside it."""
     from synvita.report.page import write_report
 
-    return write_report(run, read_json(need(run, "results.json", "evaluate"), ["arms"]))
+    name, command = (f"{LOOK}/results.json", "evaluate --limit 20") if of_look else ("results.json", "evaluate")
+    path = need(run, name, command)
+    return write_report(run, read_json(path, ["arms"]), path.parent)
 
 
 def demo(run: Path, config: RunConfig, workers: int, arms: list[str] | None = None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from synvita.core import arguments, vocabulary
 from synvita.core.run_folder import need, only_one
 from synvita.core.vocabulary import UNTRAINED, check_names
 from synvita.evaluate.from_table import ScoreTable, Taken
+from synvita.executors.part import Look
 from synvita.how import How
 from synvita.inventory import arms_read, config_of
 from synvita.ranking.table import files_beside
@@ -162,14 +164,18 @@ class Run:
         executor: str = "local",
         address: str | None = None,
         shard: str | None = None,
+        limit: int | None = None,
     ) -> dict[str, Any] | None:
         """Ask what is missing, then measure.
 
         Args:
             tasks, arms, models: these only (default: all that the run has). Others: as of `generate`.
+            limit: a look at about so many videos of each task, kept apart in `look/`; the result says so, too.
         Returns: what `results.json` holds: figures as fractions, null where there is none; None of a shard.
         """
         how = How.of(executor, arguments.whole("workers", workers), shard, address)
+        if limit is not None:
+            how = replace(how, look=Look(arguments.whole("limit", limit)))
         chosen = [arguments.names(*one) for one in (("models", models), ("arms", arms), ("tasks", tasks))]
         config = self.config("evaluate")
         if chosen[1] is not None:
@@ -193,10 +199,10 @@ class Run:
         read = ScoreTable.read(path, name, files_beside(path))
         return stages.read_scores(self.folder, self.config("evaluate"), read, arguments.names("models", models))
 
-    def report(self) -> Path:
-        """One self-contained page; its path."""
+    def report(self, look: bool = False) -> Path:
+        """One self-contained page; its path. `look`: of what `evaluate` with a limit has measured."""
         self.config("report")
-        return stages.make_report(self.folder)
+        return stages.make_report(self.folder, look)
 
     def status(self) -> dict[str, str]:
         """Stage, part or arm -> what is there, what is missing, what was set aside."""

@@ -96,7 +96,7 @@ def measure(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita.evaluate.benchmarks.outcome import as_table, gaps, write_outcome
 
     refuse(flags)
-    for name in ("run", "videos", "tasks", "arms", "models", "shard"):
+    for name in ("run", "videos", "tasks", "arms", "models", "shard", "limit"):
         if getattr(a, name) is not None:
             raise ValueError(f"--{name}: does not go with --benchmark, which measures a file of scores")
     if a.scores is None or a.out is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ public benchmarks (synvita benchmarks lists them): asked of the run's arms, or s
 """
 
 
-def add_arguments(asking: argparse.ArgumentParser) -> None:
+def add_arguments(asking: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:
     asking.epilog = EXAMPLE + (asking.epilog or "")
     asking.add_argument("--tasks", metavar="A,B", help="these tasks only (default: all that the run has)")
     asking.add_argument("--arms", metavar="A,B", help="these arms only (default: all that are trained or read)")
     asking.add_argument("--models", metavar="A,B", help="these base models only (default: all that have arms)")
+    look = "a look: ask (about) N videos of each task; kept apart in DIR/look, and the whole evaluation goes on from it"
+    asking.add_argument("--limit", type=positive, metavar="N", help=look)
     asking.add_argument("--scores", type=Path, metavar="TABLE", help="read an arm's scores instead of asking a model")
     asking.add_argument(
         "--as", dest="name", metavar="NAME", help="its name, and of the column, where there is one (default: score)"
@@ -49,6 +52,8 @@ def run_tasks(a: argparse.Namespace, flags: list[str]) -> int:
 
 def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita import stages
+    from synvita.arms.looking import FOLDER as LOOK
+    from synvita.core.run_folder import again
 
     if a.benchmark is not None:
         return benchmarks.measure(a, flags)
@@ -57,6 +62,8 @@ def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
         raise ValueError("--as: names the arm of --scores; give --scores TABLE, too")
     if a.scores is not None and a.shard is not None:
         raise ValueError("--scores: is read when all shards are done; leave it or --shard out")
+    if a.limit is not None and a.shard is not None:
+        raise ValueError("--limit: a look is small; leave it or --shard out")
     run, scores = opened(a, flags), score_table(a)
     config = run.config()
     if a.data is not None:
@@ -69,12 +76,15 @@ def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
         taken = stages.read_scores(a.run, config, scores, models)
         say(f"evaluate: {taken.text}")
         sys.stderr.write(f"{taken.gaps}\n" if taken.gaps else "")
-    if run.evaluate(tasks, arms, models, **work(a)) is None:
+    if run.evaluate(tasks, arms, models, **work(a), limit=a.limit) is None:
         say(f"evaluate: shard {a.shard} of the asking is done; when all are: synvita merge, then evaluate again")
         return 0
-    say(table(a.run))
+    place = a.run if a.limit is None else a.run / LOOK
+    say(table(place))
+    if a.limit is not None:
+        say(f"evaluate: {place / 'results.json'}; its page: {again('report', a.run)} --look")
     tiny_note(config)
-    return holes(a.run)
+    return holes(place)
 
 
 def score_table(a: argparse.Namespace) -> Any:

@@ -158,13 +158,14 @@ def parser() -> argparse.ArgumentParser:
     asking = stage(
         "evaluate", "stage 5: ask what is missing, then measure: results.json", evaluate.run_evaluate, run_needed=False
     )
-    evaluate.add_arguments(asking)
+    evaluate.add_arguments(asking, positive)
     add_executors(asking, workers=2)
     pairs = stage("tasks", "every video and caption that evaluate asks, as a table for rank", evaluate.run_tasks)
     pairs.add_argument("--out", type=Path, required=True, metavar="FILE", help="a CSV table: file, caption")
     pairs.add_argument("--tasks", metavar="A,B", help="of these tasks only (default: all that the run has)")
     benchmarks.add_parser(commands)
-    stage("report", "stage 6: one self-contained HTML page from results.json", run.run_report)
+    page = stage("report", "stage 6: one self-contained HTML page from results.json", run.run_report)
+    page.add_argument("--look", action="store_true", help="of what evaluate --limit has measured, in DIR/look")
 
     compare.add_parser(commands, whole, positive)
     export.add_parser(commands)

@@ -199,19 +199,21 @@ def known_tasks(given: str) -> list[str]:
 
 
 def run_report(a: argparse.Namespace, flags: list[str]) -> int:
-    say(f"report: {opened(a, flags).report()}")
+    say(f"report: {opened(a, flags).report(a.look)}")
     return 0
 
 
-def table(run: Path) -> str:
-    """The arms and their main figures in percent, for the terminal."""
+def table(place: Path) -> str:
+    """The arms and their main figures in percent, for the terminal. `place`: of `results.json`."""
+    from synvita.report.look import look_words
     from synvita.report.terminal import terminal_table
 
-    results = read_json(run / "results.json", ["arms"])
+    results = read_json(place / "results.json", ["arms"])
     others = results.get("models", {})
-    parts = [terminal_table(results["arms"])]
+    words = look_words(results.get("look"))
+    parts = [f"{words}\n" if words else "", terminal_table(results["arms"])]
     parts += [f"\n{name}\n{terminal_table(found['arms'])}" for name, found in others.items()]
-    return "\n".join(parts)
+    return "\n".join(filter(None, parts))
 
 
 def tiny_note(config: Any) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synvita.core.identity import VERIFY, Digests
+from synvita.core.provenance import digest
+from synvita.core.reading import read_json
 from synvita.core.stage import Resources, SetAside, resources_of
 from synvita.core.store import write_atomic
-from synvita.core.vocabulary import UNTRAINED
+from synvita.core.vocabulary import UNTRAINED, find_task
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.pairs import Rows
 from synvita.evaluate.tasks import rows_of
@@ -33,10 +39,14 @@ class Base:
 
 @dataclass(frozen=True)
 class Asked:
-    """A video with all its pairs: its features are made once, its prompt is run once."""
+    """A video with all its pairs: its features are made once, its prompt is run once.
+
+    media: digest of the video's file; empty: it cannot be read.
+    """
 
     video: str
     rows: Rows
+    media: str
 
 
 @dataclass
@@ -49,13 +59,15 @@ class Loaded:
 
 
 loaded = Loaded()
+ANSWER = ("log_odds", "reason", "media")  # what asking adds to a pair
 
 
 class AskPairs:
     """The stage (`core.stage.Stage`) of one arm and one task: every pair with its fp32 log-odds.
 
     A pair that cannot be scored has null and the reason, so that it is counted and never filled in; the next call tries
-    it again. A pair whose caption, label or question has changed in the benchmark is asked again.
+    it again. A pair whose caption, label, question or video file has changed is asked again. What all answers of the
+    folder depend on stands in `stamp.json`, and what only the loaded model knows (prompt, frames) in `model.json`.
     """
 
     command, key_field, whole = "evaluate", "video", True
@@ -68,7 +80,9 @@ class AskPairs:
         self.what = f"evaluate: {arm}, {task}"
         self.folder = f"{base.home}/pairs/{arm}/{seed}"
         self.file = f"{task}.jsonl"
-        self.batch = config.rows_at_once
+        task_of = find_task(task)
+        # A retrieval video has dozens of captions, which fill a pass: so a kill loses one video, not a batch of them.
+        self.batch = 1 if task_of and task_of.kind == "retrieval" else config.rows_at_once
         self.resources: Resources = resources_of({"device": base.how.device, "device_map": base.how.device_map})
 
     @property
@@ -80,14 +94,18 @@ class AskPairs:
         by_video: dict[str, Rows] = {}
         for row in rows_of(run, self.task):
             by_video.setdefault(row["video"], []).append(row)
-        return [Asked(video, rows) for video, rows in by_video.items()]
+        digests = digests_of(run, os.environ.get(VERIFY, ""))
+        found = [Asked(video, rows, media_digest(digests, video)) for video, rows in by_video.items()]
+        digests.save()
+        return found
 
     def key(self, item: Asked) -> str:
         return item.video
 
     def is_done(self, run: Path, item: Asked, records: Sequence[dict[str, Any]]) -> bool:
-        asked = [{k: v for k, v in row.items() if k not in ("log_odds", "reason")} for row in records]
-        return asked == item.rows and not any("reason" in row for row in records)
+        asked = [{k: v for k, v in row.items() if k not in ANSWER} for row in records]
+        same = all(row.get("media", item.media) == item.media for row in records)  # records of before say nothing
+        return asked == item.rows and same and not any("reason" in row for row in records)
 
     def setup(self) -> None: ...
 
@@ -106,8 +124,7 @@ class AskPairs:
             loaded.model = model = load_model(base.model, base.how, adapter)
             loaded.store = VisualStore(model, run / "cache", run, self.config.decode_timeout, base.cache_gb)
             loaded.key = key
-            told = {"model": base.model, "revision": model.revision, "temporal_attention": model.temporal_attention}
-            write_atomic(run / self.folder / "model.json", json.dumps(told) + "\n")
+        say_model(run / self.folder / "model.json", base.model, loaded.model)
         return loaded
 
     def work(self, run: Path, batch: Sequence[Asked]) -> list[list[dict[str, Any]] | SetAside]:
@@ -122,11 +139,60 @@ class AskPairs:
         for item in batch:
             if item.video in failed:
                 found[item.video] = [{"log_odds": None, "reason": failed[item.video]}] * len(item.rows)
-        return [[row | told for row, told in zip(i.rows, found[i.video], strict=True)] for i in batch]
+        return [
+            [row | told | {"media": i.media} for row, told in zip(i.rows, found[i.video], strict=True)] for i in batch
+        ]
 
     def close(self) -> None:
         if loaded.store is not None:
             loaded.store.close()
+
+
+@functools.lru_cache(4)
+def digests_of(run: Path, verify: str) -> Digests:
+    """Of this process: every task of every arm asks about the same videos. `verify`: as the environment says."""
+    return Digests(run)
+
+
+def media_digest(digests: Digests, video: str) -> str:
+    try:
+        return digests.of(video)
+    except OSError:  # asking names it
+        return ""
+
+
+def say_model(path: Path, name: str, model: Any) -> None:
+    """Write down what only a loaded model knows of how it answers.
+
+    Raises:
+        ValueError: the answers beside the file are of a model that asks, looks or is otherwise: each difference.
+    """
+    here = {
+        "model": name,
+        "revision": model.revision,
+        "temporal_attention": model.temporal_attention,
+        "visual_key": model.visual_key,
+        "frame_policy": dataclasses.asdict(model.policy),
+        "prompt": prompt_digest(model.questioner),
+    }
+    here = json.loads(json.dumps(here))
+    if path.exists():
+        there = read_json(path)
+        differ = [f"{k}: {there[k]} -> {here[k]}" for k in here if k in there and there[k] != here[k]]
+        answers = [p for p in path.parent.iterdir() if p.suffix != ".json" and p.stat().st_size]
+        if differ and answers:
+            text = f"was answered by a model that differs ({'; '.join(differ)})"
+            raise ValueError(f"--run: {path.parent} {text}; give the model another --train.name, or remove that folder")
+        if there == here:
+            return
+    write_atomic(path, json.dumps(here) + "\n")
+
+
+def prompt_digest(questioner: Any) -> str:
+    """Of the tokens around video and caption, and of the answers: template, question, answer words, tokenizer."""
+    answers = questioner.answers
+    ids = [list(questioner.prefix()), list(questioner.ask("a man walks his dog").ids)]
+    return digest([*ids, answers.yes, answers.no, answers.end])
 
 
 def scored(outcome: tuple[float, str | None]) -> dict[str, Any]:

@@ -169,7 +169,12 @@ def auc_difference(both: list[Joined], config: EvaluateConfig) -> dict[str, Any]
 
 
 def collect(
-    run: Path, arms: dict[str, list[str]], seed: int, config: EvaluateConfig, only: Sequence[str] | None = None
+    run: Path,
+    arms: dict[str, list[str]],
+    seed: int,
+    config: EvaluateConfig,
+    only: Sequence[str] | None = None,
+    look: tuple[Path, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Read all pair files, compute everything, write `results.json` (fractions; strict JSON, so null and never NaN).
 
@@ -177,13 +182,16 @@ def collect(
         arms: base model's folder, like `models/NAME` -> its arms. The first one's results are the file's `arms`, the
             others stand under `models`.
         only: tasks; default: all.
+        look: a folder below the run folder that has pair files of its own and gets the file, and what the file says of
+            it under `look`.
     Raises:
         ValueError: a bad row of a pair file or record, as file:line; two arms' files that contradict each other.
     """
-    of_model = {home: model_results(run / home, some, seed, config, only) for home, some in arms.items()}
+    place, told = (run, {}) if look is None else (look[0], {"look": look[1]})
+    of_model = {home: model_results(run, place, home, some, seed, config, only) for home, some in arms.items()}
     say_sizes(run, of_model)
     first, *others = of_model
-    results: dict[str, Any] = {"model": first.removeprefix("models/"), "arms": of_model[first]}
+    results: dict[str, Any] = {**told, "model": first.removeprefix("models/"), "arms": of_model[first]}
     if others:
         results["models"] = {home.removeprefix("models/"): {"arms": of_model[home]} for home in others}
     results["parameters"] = model_sizes(run, list(arms))
@@ -193,14 +201,16 @@ def collect(
     results["score_differences"] = score_differences(run, scores)
     results["quantities"] = quantities(run)
     results["audit"] = audit(run, rows=scores) if scores else {}
-    results["made_from"] = made_from(run, arms, seed, only)
-    write_atomic(run / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+    results["made_from"] = made_from(run, place, arms, seed, only)
+    write_atomic(place / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     return results
 
 
-def made_from(run: Path, arms: dict[str, list[str]], seed: int, only: Sequence[str] | None = None) -> dict[str, str]:
-    """Pair file -> its digest."""
-    folders = [run / home / "pairs" / arm / str(seed) for home, some in arms.items() for arm in some]
+def made_from(
+    run: Path, place: Path, arms: dict[str, list[str]], seed: int, only: Sequence[str] | None = None
+) -> dict[str, str]:
+    """Pair file, relative to the run folder -> its digest."""
+    folders = [place / home / "pairs" / arm / str(seed) for home, some in arms.items() for arm in some]
     paths = [path for folder in folders for path in sorted(folder.glob("*.jsonl"))]
     digests = Digests(run)
     wanted = [path.relative_to(run).as_posix() for path in paths if only is None or path.stem in only]
@@ -210,13 +220,20 @@ def made_from(run: Path, arms: dict[str, list[str]], seed: int, only: Sequence[s
 
 
 def model_results(
-    home: Path, arms: list[str], seed: int, config: EvaluateConfig, only: Sequence[str] | None = None
+    run: Path,
+    place: Path,
+    home: str,
+    arms: list[str],
+    seed: int,
+    config: EvaluateConfig,
+    only: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Arm -> its figures, and its differences to the baseline of the same base model."""
-    pairs = {arm: read_pairs(home / "pairs" / arm / str(seed), only) for arm in arms}
+    """Arm -> its figures, and its differences to the baseline of the same base model. `place`: of the pair files."""
+    folders = {arm: place / home / "pairs" / arm / str(seed) for arm in arms}
+    pairs = {arm: read_pairs(folder, only) for arm, folder in folders.items()}
     found: dict[str, Any] = {}
     for arm in arms:
-        facts = arm_facts(home, arm, seed)
+        facts = arm_facts(run / home, arm, seed)
         figures = {"weights_from": facts["weights_from"], **arm_results(pairs[arm], config)}
         for key in ("triplets", "with_clip", "without_clip", "set_aside", "temporal_attention", "scores_from"):
             if key in facts:
@@ -225,6 +242,6 @@ def model_results(
             try:
                 figures[f"minus_{BASELINE}"] = differences(pairs[arm], pairs[BASELINE], config)
             except ValueError as error:
-                raise ValueError(f"{home / 'pairs' / arm / str(seed)}: {error}; ask one of them again") from None
+                raise ValueError(f"{folders[arm]}: {error}; ask one of them again") from None
         found[arm] = figures
     return found

@@ -21,6 +21,7 @@ from synvita.core.run_folder import again, only_one, remove
 from synvita.core.set_aside import read_set_aside, set_aside
 from synvita.core.stage import SetAside, Stage, check_stamp, claim_folder
 from synvita.core.store import Appender, parse_lines, write_records
+from synvita.executors.part import Look, Shard
 
 SHARD = re.compile(r"shard-(\d+)-of-(\d+)")
 END = {"end": True}
@@ -37,33 +38,15 @@ class Outcome:
     left: int = 0
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Every n-th batch, for batch systems without an engine: `number` counts from 1 to `of`."""
-
-    number: int
-    of: int
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """ "3/8" -> Shard(3, 8). ValueError: no such shard."""
-        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-        if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise ValueError(f"--shard: {text!r} is no shard; give i/n with i from 1 to n, as in 3/8")
-        return cls(int(match[1]), int(match[2]))
-
-    def file(self, stage: Stage) -> str:
-        return f"{Path(stage.file).stem}.shard-{self.number}-of-{self.of}"
-
-
 class Job:
     """Made by `begin`. Executors work on `todo`, batch by batch in any order, and give each one's results to `take`."""
 
-    def __init__(self, stage: Stage, run: Path, shard: Shard | None):
-        self.stage, self.run, self.shard = stage, run, shard
+    def __init__(self, stage: Stage, run: Path, part: Shard | Look | None):
+        self.stage, self.run, self.part = stage, run, part
+        self.shard = part if isinstance(part, Shard) else None
         self.folder = run / stage.folder
         self.path = self.folder / stage.file
-        self.journal = self.folder / (shard.file(stage) if shard else f".{Path(stage.file).stem}.journal")
+        self.journal = self.folder / (self.shard.file(stage) if self.shard else f".{Path(stage.file).stem}.journal")
         items = {stage.key(item): item for item in stage.items(run)}
         self.items = {key: items[key] for key in sorted(items)}
         self.records = read_by_key(self.path, stage)
@@ -76,11 +59,10 @@ class Job:
         self.done = {key for key, item in self.items.items() if stage.is_done(run, item, self.known(key))}
         keys = list(self.items)
         batches = [keys[i : i + stage.batch] for i in range(0, len(keys), stage.batch)]
-        mine = batches if shard is None else batches[shard.number - 1 :: shard.of]
+        mine = batches if part is None else part.choose(batches)
         self.todo = [batch for batch in mine if not self.done.issuperset(batch)]
-        own = {key for batch in mine for key in batch}
-        self.kept, self.made, self.left = len(own & self.done), 0, len(keys) - len(own)
-        self.own = len(own)
+        self.own = {key for batch in mine for key in batch}
+        self.kept, self.made, self.left = len(self.own & self.done), 0, len(keys) - len(self.own)
         self._out: Appender | None = None
         self._synced = 0.0
         self._tick: Callable[..., None] = lambda *_: None
@@ -116,17 +98,22 @@ class Job:
 
     @contextlib.contextmanager
     def open(self, tick: Callable[..., None] | None = None) -> Iterator[None]:
-        """While it is open results may be taken; when it closes without an error, the records are written.
+        """While it is open results may be taken; when it closes without an error, the records are written (of a look,
+        they stay in the journal).
 
         `tick`: called per item, instead of a progress bar.
         """
         self._synced = time.monotonic()
-        bar = progress(self.stage.what, self.own, self.kept) if tick is None else contextlib.nullcontext(tick)
+        bar = progress(self.stage.what, len(self.own), self.kept) if tick is None else contextlib.nullcontext(tick)
         with bar as self._tick, Appender(self.journal) as self._out:
             yield
         if self.shard:
             with Appender(self.journal) as out:
                 out.append(END)
+            return
+        if self.part is not None:
+            if not self.fresh:
+                remove(self.journal, self.run)
             return
         records = self.records | self.fresh
         if self.stage.whole:
@@ -148,13 +135,14 @@ class Job:
 
 @contextlib.contextmanager
 def begin(
-    stage: Stage, run: Path, shard: Shard | None = None, tick: Callable[..., None] | None = None
+    stage: Stage, run: Path, part: Shard | Look | None = None, tick: Callable[..., None] | None = None
 ) -> Iterator[Job]:
     """Hold the folder's lock, check its stamp, plan, and write when the work has ended.
 
     Raises:
         ValueError: another process is at work there; made with other settings; shards that wait for `merge`.
     """
+    shard = part if isinstance(part, Shard) else None
     name = f"{stage.folder}/{stage.file}" if shard is None else f"{stage.folder}/{shard.file(stage)}"
     read_set_aside(run)  # a bad line is named before hours of work, not behind them
     with only_one(run, name):
@@ -164,7 +152,7 @@ def begin(
         if other is not None:
             text = f"waits for its other shards; run them, then: {again('merge', run)}"
             raise ValueError(f"--run: {other} {text}")
-        job = Job(stage, run, shard)
+        job = Job(stage, run, part)
         claim_folder(run, stage)  # behind the plan: where there is none, nothing is left
         with job.open(tick):
             yield job

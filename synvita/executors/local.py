@@ -11,7 +11,8 @@ from typing import Any
 from synvita.core.pool import VISIBLE, in_processes
 from synvita.core.progress import progress
 from synvita.core.stage import SetAside, Stage
-from synvita.executors.job import Job, Outcome, Shard, begin
+from synvita.executors.job import Job, Outcome, begin
+from synvita.executors.part import Look, Shard
 
 Results = tuple[list[str], list[list[Any] | SetAside]]
 
@@ -20,17 +21,17 @@ def run(
     stage: Stage,
     run_folder: Path,
     workers: int = 1,
-    shard: Shard | None = None,
+    part: Shard | Look | None = None,
     tick: Callable[..., None] | None = None,
 ) -> Outcome:
-    """Do what is missing of a stage; the records are the same bytes whatever `workers` and `shard` are.
+    """Do what is missing of a stage; the records are the same bytes whatever `workers` and `part` are.
 
     `tick`: called once per item that is done, instead of a progress bar.
 
     Raises:
         ValueError: as `begin`; the stage cannot be set up; a worker process died.
     """
-    with begin(stage, run_folder, shard, tick) as job:
+    with begin(stage, run_folder, part, tick) as job:
         for keys, results in alone(job) if workers == 1 or len(job.todo) < 2 else together(job, workers):
             job.take(keys, results)
     return job.outcome
@@ -53,7 +54,7 @@ def side_by_side(
         jobs = [stack.enter_context(begin(stage, run_folder, shard, lambda *_: bars[0]())) for stage in stages[::-1]]
         jobs.reverse()
         what = f"{stages[0].command}: {len(jobs)} side by side"
-        bars.append(stack.enter_context(progress(what, sum(j.own for j in jobs), sum(j.kept for j in jobs))))
+        bars.append(stack.enter_context(progress(what, sum(len(j.own) for j in jobs), sum(j.kept for j in jobs))))
         busy = [job for job in jobs if job.todo]
         for job in busy:
             stack.callback(job.stage.close)

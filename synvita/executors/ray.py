@@ -17,14 +17,17 @@ from typing import Any
 
 from synvita.core.stage import SetAside, Stage
 from synvita.executors.job import Job, Outcome, begin
+from synvita.executors.part import Look
 
 CONNECT_SECONDS = 10
 STORE_BYTES = 256 * 2**20  # records and captions only: little
 RESTARTS = 3  # of an actor that died, before the run ends
 
 
-def run(stage: Stage, run_folder: Path, workers: int = 1, address: str | None = None) -> Outcome:
-    """Do what is missing of a stage with `workers` actors.
+def run(
+    stage: Stage, run_folder: Path, workers: int = 1, address: str | None = None, part: Look | None = None
+) -> Outcome:
+    """Do what is missing of a stage, or of a part of it, with `workers` actors.
 
     Args:
         address: of a cluster that runs (`auto`: the one of this machine); None: one is started here, serves all stages
@@ -35,7 +38,7 @@ def run(stage: Stage, run_folder: Path, workers: int = 1, address: str | None = 
     library = load_ray()
     if address is not None:
         check_address(address)
-    with begin(stage, run_folder) as job:
+    with begin(stage, run_folder, part) as job:
         if job.todo:
             connect(library, address, workers * stage.resources.cpus)
             for keys, results in results_of(library, job, workers):

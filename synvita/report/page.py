@@ -18,6 +18,7 @@ from synvita.report.cases import NEAR_TIE, PER_GROUP, find_cases
 from synvita.report.dots import dot_plot
 from synvita.report.figures import difference_boxes
 from synvita.report.gallery import UNKNOWN, gallery
+from synvita.report.look import look_words
 from synvita.report.measured import aside_rows, made_by, measured
 from synvita.report.pairs import find_answers
 from synvita.report.rankings import PER_SIDE, REAL_GAP, TOP, find_rankings
@@ -53,14 +54,17 @@ def environment() -> jinja2.Environment:
     return found
 
 
-def write_report(run: Path, results: dict[str, Any]) -> Path:
+def write_report(run: Path, results: dict[str, Any], place: Path | None = None) -> Path:
     """`run/report/index.html` from `results.json`'s content and the run's records; the same inputs give the same bytes.
 
+    Args:
+        place: the folder of `results.json`, which gets the page and has the answers to single pairs: a look's, or `run`.
     Raises:
         FileNotFoundError: the run has no triplets.jsonl. ValueError: a bad line of a record file, as file:line, or
             results that are not what `synvita evaluate` writes.
     """
-    check_results(results, str(run / "results.json"))
+    place = place or run
+    check_results(results, str(place / "results.json"))
     check_answers(run, results)
     triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
     arms = results["arms"]
@@ -69,13 +73,14 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
     axes, dots = dot_plot(arms)
     differences = results.get("score_differences") or {}
     audited = (results.get("audit") or {}).get("scorers", {})
-    answers = find_answers(run, results.get("model"), arms, found.best or METHOD)
+    answers = find_answers(run, results.get("model"), arms, found.best or METHOD, place)
     script = (FOLDER / "gallery.js.j2").read_text(encoding="utf-8")
     with Decoder(DECODE_TIMEOUT_S) as decoder:
         page = (
             environment()
             .get_template("page.html.j2")
             .render(
+                look=look_words(results.get("look")),
                 verdict=found,
                 measured=measured(run, results, triplets),
                 made_by=made_by(run),
@@ -114,6 +119,6 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
                 policy=policy(script),
             )
         )
-    path = run / "report" / "index.html"
+    path = place / "report" / "index.html"
     write_atomic(path, page)
     return path

@@ -63,11 +63,16 @@ def compared(arms: list[str], favourite: str = METHOD) -> tuple[str, str]:
     return first, favourite if favourite in fair else fair[-1]
 
 
-def find_answers(run: Path, model: str | None, arms: Iterable[str], favourite: str = METHOD) -> Answers | None:
-    """Of a base model's arms; `favourite` is compared with the baseline. None where nobody was asked."""
+def find_answers(
+    run: Path, model: str | None, arms: Iterable[str], favourite: str = METHOD, place: Path | None = None
+) -> Answers | None:
+    """Of a base model's arms; `favourite` is compared with the baseline. None where nobody was asked.
+
+    `place`: the folder of the pair files, if it is not the run's (a look's).
+    """
     if model is None:
         return None
-    seed, home = seed_of(run), run / "models" / model / "pairs"
+    seed, home = seed_of(run), (place or run) / "models" / model / "pairs"
     asked = {path.name for path in home.glob("*") if (path / seed).is_dir()}
     folders = {arm: home / arm / seed for arm in arms if arm in asked}
     return Answers(seed, folders, *compared(list(folders), favourite)) if folders else None

@@ -23,6 +23,7 @@ NUMBERS = (
 TOGETHER = {"missing": "expected", "queries_dropped": "queries", "questions_dropped": "questions"}
 COUNTS = (*TOGETHER, *TOGETHER.values(), "pairs", "left_out", "clips", "right", "triplets")
 AUDIT_KEYS = ("clips", "own", "real", "difference", "spread", "weight", "zero")
+LOOK_KEYS = ("videos", "of_videos", "pairs", "of_pairs")
 WEIGHT_KEYS = ("clips", "right", "mean_weight")
 
 
@@ -32,6 +33,8 @@ def check_results(results: Any, where: str) -> dict[str, Any]:
     if not isinstance(results.get("model", ""), str):
         raise ValueError(f"{where}: model: {results['model']!r} is not text")
     check_arms(results, where)
+    if "look" in results:
+        check_look(results["look"], f"{where}: look")
     others = results.get("models", {})
     need_object(others, f"{where}: models")
     for name, found in others.items():
@@ -56,6 +59,19 @@ def check_results(results: Any, where: str) -> dict[str, Any]:
             raise ValueError(f"{where}: score_differences.{kind}: expected a mean and a list of numbers")
     check_audit(results.get("audit") or {}, f"{where}: audit")
     return results  # type: ignore[no-any-return]
+
+
+def check_look(told: Any, where: str) -> None:
+    """ValueError: not what `evaluate --limit` says of itself."""
+    need_object(told, where)
+    need_object(told.get("tasks"), f"{where}.tasks")
+    counts = {"limit": told.get("limit")}
+    for task, size in told["tasks"].items():
+        need_object(size, f"{where}.tasks.{task}")
+        counts |= {f"tasks.{task}.{key}": size.get(key) for key in LOOK_KEYS}
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise ValueError(f"{where}.{name}: {count!r} is not a count")
 
 
 def check_audit(found: Any, where: str) -> None:

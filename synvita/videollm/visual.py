@@ -50,7 +50,7 @@ class VisualStore:
         self.folder = cache / model.visual_key if cache is not None else None
         self.decoder = Decoder(timeout_s)
         self.disk, self.memory = int(disk_gb * GB), int(memory_gb * GB)
-        self.kept: OrderedDict[str, Features] = OrderedDict()
+        self.kept: OrderedDict[tuple[str, int, int], Features] = OrderedDict()  # by name, size and time of the file
         self.kept_bytes = 0
         self.written = self.size() if self.folder is not None else 0
 
@@ -105,12 +105,13 @@ class VisualStore:
         Raises:
             VideoError: missing, broken, or killed by the timeout; names the file.
         """
-        if video in self.kept:
-            self.kept.move_to_end(video)
-            return self.kept[video]
+        path = self.root / video
+        name = (video, *size_and_time(path))
+        if name in self.kept:
+            self.kept.move_to_end(name)
+            return self.kept[name]
         from safetensors.torch import save
 
-        path = self.root / video
         file = self._file(path)
         found = self._read(file)
         if found is None:
@@ -122,11 +123,11 @@ class VisualStore:
                 self.written += len(data)
                 if self.written > self.disk:
                     self._make_room()
-        self._keep(video, found)
+        self._keep(name, found)
         return found
 
-    def _keep(self, video: str, found: Features) -> None:
-        self.kept[video] = found
+    def _keep(self, name: tuple[str, int, int], found: Features) -> None:
+        self.kept[name] = found
         self.kept_bytes += nbytes(found)
         while self.kept_bytes > self.memory and len(self.kept) > 1:
             self.kept_bytes -= nbytes(self.kept.popitem(last=False)[1])
@@ -154,6 +155,15 @@ class VisualStore:
 
     def close(self) -> None:
         self.decoder.close()
+
+
+def size_and_time(path: Path) -> tuple[int, int]:
+    """What tells a file from one that has taken its place; (-1, -1): it cannot be seen."""
+    try:
+        info = path.stat()
+    except OSError:
+        return -1, -1
+    return info.st_size, info.st_mtime_ns
 
 
 def nbytes(features: Features) -> int:

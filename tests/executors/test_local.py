@@ -16,7 +16,8 @@ from synvita.core.run_folder import only_one
 from synvita.core.set_aside import read_set_aside
 from synvita.core.stage import Resources
 from synvita.executors import local
-from synvita.executors.job import Outcome, Shard, merge, state
+from synvita.executors.job import Outcome, merge, state
+from synvita.executors.part import Shard
 
 HERE = Path(__file__).parent
 WANT = [{"name": f"n{i:03}", "power": p, "value": i**p} for i in range(20) for p in (2, 3)]
@@ -198,7 +199,7 @@ def test_each_of_several_workers_sees_a_gpu_of_its_own_where_the_stage_wants_one
 
 def test_shards_merged_are_the_bytes_of_one_process(tmp_path):
     for i in (3, 1, 2):
-        done = local.run(Squares(), tmp_path, shard=Shard(i, 3))
+        done = local.run(Squares(), tmp_path, part=Shard(i, 3))
         assert done.made + done.left == 20 and not (tmp_path / "scores/squares/squares.jsonl").exists()
     assert hidden(tmp_path) == [f"squares.shard-{i}-of-3" for i in (1, 2, 3)]
     assert merge(Squares(), tmp_path) == Outcome(20, 0, 0)
@@ -212,7 +213,7 @@ def test_shards_add_to_what_is_there_and_name_what_is_set_aside(tmp_path):
     local.run(Squares(8), tmp_path)
     (tmp_path / "refuse-13").touch()
     for i in (1, 2):
-        local.run(Squares(), tmp_path, shard=Shard(i, 2))
+        local.run(Squares(), tmp_path, part=Shard(i, 2))
     assert read_set_aside(tmp_path) == []  # of no shard: they may run at the same time
     assert merge(Squares(), tmp_path) == Outcome(11, 8, 1)
     assert [row["id"] for row in read_set_aside(tmp_path)] == ["n013"]
@@ -220,27 +221,27 @@ def test_shards_add_to_what_is_there_and_name_what_is_set_aside(tmp_path):
 
 
 def test_a_shard_that_is_missing_or_has_not_ended_is_named_with_its_command(tmp_path):
-    local.run(Squares(), tmp_path, shard=Shard(1, 3))
-    local.run(Squares(), tmp_path, shard=Shard(2, 3))
+    local.run(Squares(), tmp_path, part=Shard(1, 3))
+    local.run(Squares(), tmp_path, part=Shard(2, 3))
     with pytest.raises(ValueError, match=r"shard 3/3 is missing; run: synvita weigh --run .* --shard 3/3"):
         merge(Squares(), tmp_path)
     path = tmp_path / "scores/squares/squares.shard-2-of-3"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-2]))
-    local.run(Squares(), tmp_path, shard=Shard(3, 3))
+    local.run(Squares(), tmp_path, part=Shard(3, 3))
     with pytest.raises(ValueError, match="shard 2/3 has not ended"):
         merge(Squares(), tmp_path)
     asked(tmp_path)
-    local.run(Squares(), tmp_path, shard=Shard(2, 3))
+    local.run(Squares(), tmp_path, part=Shard(2, 3))
     assert len(asked(tmp_path)) == 1  # the batch that was lost
     assert merge(Squares(), tmp_path) == Outcome(20, 0, 0) and records(tmp_path) == WANT
 
 
 def test_shards_of_another_number_and_a_whole_run_wait_for_the_merge(tmp_path):
-    local.run(Squares(), tmp_path, shard=Shard(1, 3))
+    local.run(Squares(), tmp_path, part=Shard(1, 3))
     for shard in (None, Shard(1, 2)):
         with pytest.raises(ValueError, match=r"squares\.shard-1-of-3 waits for its other shards; .*synvita merge"):
-            local.run(Squares(), tmp_path, shard=shard)
+            local.run(Squares(), tmp_path, part=shard)
 
 
 @pytest.mark.parametrize("text", ["3/2", "0/2", "1/0", "-1/2", "1", "a/b", "1/2/3", ""])

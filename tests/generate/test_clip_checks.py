@@ -17,7 +17,8 @@ from synvita.core.set_aside import read_set_aside
 from synvita.core.store import parse_lines, read_records, write_records
 from synvita.core.video import read_frames
 from synvita.executors import local, ray
-from synvita.executors.job import Job, Shard, merge
+from synvita.executors.job import Job, merge
+from synvita.executors.part import Shard
 from synvita.generate.clips import GenerateConfig, MakeClips, generator_part
 from synvita.generate.look import is_black, is_static
 

@@ -24,7 +24,7 @@ from synvita.core.video import Sampled, sample_video, sample_videos
 from synvita.core.video_file import VideoError
 from synvita.core.write_video import write_video
 from synvita.executors import local
-from synvita.executors.job import Shard
+from synvita.executors.part import Shard
 from synvita.how import How, in_memory_at_once
 from synvita.weigh.clip_flant5 import ClipFlanT5, ClipFlanT5Scorer
 from synvita.weigh.llava import Llava

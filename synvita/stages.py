@@ -215,7 +215,9 @@ def evaluate(run: Path, config: RunConfig, how: How = TWO_WORKERS, which: Which 
             sys.stderr.write(f"note: {note}\n")
         ask(run, one, [arm for arm in arms[one.train.home] if arm in all_arms(one)], how, which.tasks)
     arms = {home: some for home, some in arms.items() if some}
-    return None if how.shard is not None else collect(run, arms, config.train.seed, config.evaluate, which.tasks)
+    if how.shard is not None:
+        return None
+    return collect(run, arms, config.train.seed, config.evaluate, which.tasks, how.workers)
 
 
 def read_scores(run: Path, config: RunConfig, table: ScoreTable, models: Sequence[str] | None = None) -> Taken:

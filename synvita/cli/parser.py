@@ -184,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
         "name", help="arms, criteria, objective, scorers, margin, lambda, misalignment, bases, table_6; or report"
     )
     over_seeds.add_argument("--run", type=Path, required=True, metavar="DIR", help="the folder of all studies")
+    over_seeds.add_argument("--recipe", default="mini", help="a recipe in the miniature (default: mini)")
     over_seeds.add_argument("--seeds", type=positive, default=5, help="seeds 0, 1, ... (default 5)")
     over_seeds.add_argument("--workers", type=positive, default=2, help="arms at a time, one thread each (default 2)")
     over_seeds.add_argument(

@@ -7,7 +7,7 @@ import pytest
 from synvita.cli import main
 
 TINY = ["--world.triplets", "14", "--world.test", "7", "--world.test_open", "7", "--world.per-template", "1",
-        "--world.questions", "4", "--weigh.also", "[]"]  # fmt: skip
+        "--world.questions", "4", "--weigh.also", "[]", "--generate.generator", "world_simulator"]  # fmt: skip
 HOW = {"processes": ["--workers", "2"], "ray": ["--executor", "ray", "--workers", "2"]}
 
 

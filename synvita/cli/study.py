@@ -28,7 +28,7 @@ def run_study(a: argparse.Namespace, flags: list[str]) -> int:
         found = study.collect(a.run)
     else:
         base = build(RunConfig, override(recipe(a.recipe).as_dict(), flags))
-        found = study.run_study(a.run, a.name, a.seeds, a.workers, base)
+        found = study.run_study(a.run, a.name, a.seeds, a.workers, base, a.recipe)
     text = render(read_json(found))
     write_atomic(a.out or a.run / "results.md", text)
     sys.stdout.write(f"study: {found}, tables in {a.out or a.run / 'results.md'}\n")

@@ -81,7 +81,7 @@ def figure(arm: dict[str, Any], task: Task) -> float | None:
 
 
 def knows_truth(name: str, arm: dict[str, Any]) -> bool:
-    """Its weights come from the simulator's truth: a ceiling and not a candidate."""
+    """Its weights come from the truth: a ceiling and not a candidate."""
     return name == ORACLE_ARM or "world_truth" in arm.get("weights_from", "")
 
 

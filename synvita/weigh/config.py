@@ -18,7 +18,7 @@ class WeighConfig:
     scorers: an ensemble whose scores are averaged: names of the section scorers, known ones, or module:Class.
     also: scorers, or ensembles like llava+video_llm, with weights of their own beside it, for arms that name them.
     criteria: of Table 4; the first is what arms use that name none.
-    oracle: also weigh by the simulator's truth (its clips only).
+    oracle: also weigh by the truth: what clips of the miniature show (its clips only).
     decode_timeout: seconds for one clip.
     """
 

@@ -21,8 +21,9 @@ from synvita.evaluate.from_table import ScoreTable, Taken, arms_from_tables, che
 from synvita.executors.job import Outcome
 from synvita.how import HERE, TWO_WORKERS, How, in_memory_at_once
 from synvita.inventory import arms_read, models_there
+from synvita.publish.card import write_card
 from synvita.recipes import RunConfig
-from synvita.train.arm_folder import is_trained
+from synvita.train.arm_folder import adapter_folder, is_trained
 
 if TYPE_CHECKING:
     from synvita.generate.clips import MakeClips
@@ -215,7 +216,13 @@ def evaluate(run: Path, config: RunConfig, how: How = TWO_WORKERS, which: Which 
             sys.stderr.write(f"note: {note}\n")
         ask(run, one, [arm for arm in arms[one.train.home] if arm in all_arms(one)], how, which.tasks)
     arms = {home: some for home, some in arms.items() if some}
-    return None if how.shard is not None else collect(run, arms, config.train.seed, config.evaluate, which.tasks)
+    if how.shard is not None:
+        return None
+    results = collect(run, arms, config.train.seed, config.evaluate, which.tasks)
+    for home, some in arms.items():
+        for arm in (arm for arm in some if is_trained(run / home, arm, config.train.seed)):
+            write_card(adapter_folder(run, home, arm, config.train.seed))
+    return results
 
 
 def read_scores(run: Path, config: RunConfig, table: ScoreTable, models: Sequence[str] | None = None) -> Taken:

@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Test processes; the slowest tests start two of their own, so more than this many hardly help.
 TEST_PROCESSES ?= 2
 
-.PHONY: demo test lint check mutants clean
+.PHONY: demo test lint check package docs mutants clean
 demo: .venv/ready
 	$(BIN)/synvita demo --run runs/demo
 
@@ -17,6 +17,10 @@ lint: .venv/ready
 	$(BIN)/mypy
 
 check: lint test
+
+# Wheel and sdist, and the wheel at work in a bare environment; a minute.
+package: .venv/ready
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/test_package.py
 
 # Small changes of the code: do the tests notice? Minutes, so by name only (docs/reliability.md).
 mutants: .venv/ready

@@ -22,6 +22,11 @@ check: lint test
 package: .venv/ready
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/test_package.py
 
+# The documentation as a site: site/index.html. Strict: a link that leads nowhere is an error.
+docs: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # Small changes of the code: do the tests notice? Minutes, so by name only (docs/reliability.md).
 mutants: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mutants]'

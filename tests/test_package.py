@@ -50,6 +50,18 @@ def test_what_the_package_says_of_itself_is_known_to_an_index():
     assert set(project["urls"].values()) == {"https://arxiv.org/abs/2503.18507"}
 
 
+def test_the_site_has_every_page_of_docs_once():
+    listed = re.findall(r"(\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(["index.md", *(page.name for page in (ROOT / "docs").glob("*.md"))])
+
+
+def test_the_image_copies_only_what_is_there():
+    lines = [line.split() for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY ")]
+    sources = [name for _, *names, _ in lines for name in names]
+    assert {"pyproject.toml", "setup.py", "synvita"} <= set(sources)
+    assert [name for name in sources if not (ROOT / name).exists()] == []
+
+
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory):
     """sdist and wheel of a copy of the checkout, the wheel made from the sdist."""

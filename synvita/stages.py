@@ -21,8 +21,9 @@ from synvita.evaluate.from_table import ScoreTable, Taken, arms_from_tables, che
 from synvita.executors.job import Outcome
 from synvita.how import HERE, TWO_WORKERS, How, in_memory_at_once
 from synvita.inventory import arms_read, models_there
+from synvita.publish.card import write_card
 from synvita.recipes import RunConfig
-from synvita.train.arm_folder import is_trained
+from synvita.train.arm_folder import adapter_folder, is_trained
 
 if TYPE_CHECKING:
     from synvita.generate.clips import MakeClips
@@ -217,7 +218,11 @@ def evaluate(run: Path, config: RunConfig, how: How = TWO_WORKERS, which: Which 
     arms = {home: some for home, some in arms.items() if some}
     if how.shard is not None:
         return None
-    return collect(run, arms, config.train.seed, config.evaluate, which.tasks, how.workers)
+    results = collect(run, arms, config.train.seed, config.evaluate, which.tasks, how.workers)
+    for home, some in arms.items():
+        for arm in (arm for arm in some if is_trained(run / home, arm, config.train.seed)):
+            write_card(adapter_folder(run, home, arm, config.train.seed))
+    return results
 
 
 def read_scores(run: Path, config: RunConfig, table: ScoreTable, models: Sequence[str] | None = None) -> Taken:

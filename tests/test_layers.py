@@ -25,10 +25,10 @@ ALLOWED = {
     "ranking": {"core", "how", "report", "weigh"},
     "recipes": STAGES | {"core", "world"},
     "children": set(),
-    "arms": STAGES | {"core", "executors", "recipes", "children"},
+    "arms": STAGES | {"core", "executors", "publish", "recipes", "children"},
     "how": {"core", "executors", "videollm", "weigh"},
     "inventory": STAGES | {"core", "executors", "recipes", "arms"},
-    "stages": STAGES | {"core", "world", "executors", "recipes", "arms", "inventory", "how"},
+    "stages": STAGES | {"core", "world", "executors", "publish", "recipes", "arms", "inventory", "how"},
     "publish": {"core"},
     "api": STAGES | {"core", "recipes", "arms", "inventory", "stages", "how", "ranking"},
     "cli": STAGES

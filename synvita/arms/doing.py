@@ -18,6 +18,7 @@ from synvita.core.run_folder import again, need, only_one
 from synvita.core.stage import claim_folder
 from synvita.core.store import read_records
 from synvita.core.vocabulary import UNTRAINED
+from synvita.publish.card import write_card
 from synvita.recipes import RunConfig
 from synvita.train.config import TrainConfig
 from synvita.train.examples import weights_for
@@ -35,10 +36,13 @@ def do_arm(
     from synvita.executors import local
     from synvita.train.loop import train_arm
 
+    first = not int(os.environ.get("RANK", "0"))  # several processes train, one writes and asks
     if do.train and arm != UNTRAINED:
         claim_folder(run, Model.of(config.train))
-        train_arm(run, arm, config.train.arms[arm], config.train, seed, tick)
-    if not do.ask or int(os.environ.get("RANK", "0")):  # several processes train, one asks
+        folder = train_arm(run, arm, config.train.arms[arm], config.train, seed, tick)
+        if first:
+            write_card(folder)
+    if not do.ask or not first:
         return
     for stage in asking(run, config, arm, seed, do.asked):
         local.run(stage, run, tick=per_batch(tick, stage.batch))

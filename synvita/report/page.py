@@ -32,7 +32,7 @@ DECODE_TIMEOUT_S = 60.0  # of one video that is too large to be embedded as it i
 FIRST_CARDS = 6  # of a gallery, until somebody asks for more
 
 
-def policy(script: str) -> str:
+def policy(script: str = "") -> str:
     """What a browser may do with the page: play its own data, run this one script and nothing that a caption brings."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (

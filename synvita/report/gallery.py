@@ -35,6 +35,12 @@ class ShownClip:
     truth: bool | None
     choice: str = ""
 
+    @property
+    def fits(self) -> tuple[int, int]:
+        """How many scorers give its own caption the higher score, of how many that have scored both."""
+        both = [(own, real) for _, own, real in self.scores if own is not None and real is not None]
+        return sum(own > real for own, real in both), len(both)
+
 
 @dataclass(frozen=True)
 class Shown:

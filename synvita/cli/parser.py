@@ -188,7 +188,9 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     over_seeds.add_argument(
-        "name", help="arms, criteria, objective, scorers, margin, lambda, misalignment, bases, table_6; or report"
+        "name",
+        help="arms, criteria, objective, scorers, margin, lambda, misalignment, bases, generators, best_of, table_6; "
+        "or report",
     )
     over_seeds.add_argument("--run", type=Path, required=True, metavar="DIR", help="the folder of all studies")
     over_seeds.add_argument("--seeds", type=positive, default=5, help="seeds 0, 1, ... (default 5)")

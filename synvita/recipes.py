@@ -64,6 +64,8 @@ class RunConfig:
                 part = Part.of(section, name, entries)
                 check_known(known, part.use, f"{part.knob}.use")
         generator_part(self.generate.generator, self.generators)
+        for name in self.weigh.judges:
+            scorer_part(name, self.scorers, "--weigh.judge")
         for name in self.weigh.every:
             scorer_part(name, self.scorers)
         for name in self.models:

@@ -135,7 +135,7 @@ def clip_stages(run: Path, config: RunConfig, generators: Sequence[str] = ()) ->
     names = generators or [config.generate.generator]
     knob = "--generators" if generators else "--generate.generator"
     parts = [generator_part(name, config.generators, knob) for name in names]
-    every = {part.name: MakeClips(part, config.generate.seed) for part in parts}
+    every = {part.name: MakeClips(part, config.generate.seed, config.generate.best_of) for part in parts}
     for stage in every.values():
         check_stamp(run, stage)
     return every
@@ -160,6 +160,7 @@ def make_weights(run: Path, config: RunConfig, how: How = HERE, scorers: Sequenc
 
     need(run, "clip_of_triplet.jsonl", "generate")
     knob, names = ("--weigh.scorers", config.weigh.every) if scorers is None else ("--scorers", scorers)
+    names = list(dict.fromkeys([*names, *config.weigh.judges]))
     parts = [scorer_part(name, config.scorers, knob) for name in names]
     every = [ScoreClips(part, config.weigh.decode_timeout) for part in parts]
     done = score(run, every, how)

@@ -2,6 +2,7 @@
 
     DIR/seed-0/            a run folder: data, clips, weights, adapters and pair scores all drawn anew for this seed
     DIR/seed-0/figures/    one file per arm: its figures on every task
+    DIR/seed-0/generators/, best_of_2/, ...  run folders of studies that need other clips (`clip_studies.py`)
     DIR/seed-0/table_6/    the scorers themselves on the test sets: scores, figures.json
     DIR/study.json         the recipe that all seeds follow
     DIR/results.json       arm x seed x task, seconds of one core: what `docs/results.md` is made from
@@ -19,6 +20,7 @@ from typing import Any
 
 from synvita import stages
 from synvita.arms.doing import run_arms
+from synvita.clip_studies import by_clips, clip_studies
 from synvita.core.artefacts import TRUTH
 from synvita.core.reading import read_json
 from synvita.core.records import Misalignment
@@ -126,7 +128,7 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
     """
     from synvita.core.run_folder import only_one
 
-    known = studies() | {TABLE_6: {}}
+    known = studies() | clip_studies() | {TABLE_6: {}}
     if name not in known:
         raise ValueError(f"study: unknown {name!r}; known: {', '.join(known)}")
     arms = list(dict.fromkeys(known[name].values()))
@@ -144,6 +146,10 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
                 note_seconds(folder, name, seed, 0.0)  # other studies have trained them all
                 continue
             begin(run, config, workers)
+            if name in clip_studies():
+                on_other_clips(run, config, seed, missing, workers)
+                note_seconds(folder, name, seed, workers * (time.monotonic() - started))
+                continue
             stages.make_clips(run, config, How(workers=workers))
             stages.make_weights(run, config, How(workers=workers))
             for model in dict.fromkeys(map(base_of, missing)):
@@ -155,6 +161,19 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
             note_seconds(folder, name, seed, workers * (time.monotonic() - started))
             collect(folder)
     return collect(folder)
+
+
+def on_other_clips(run: Path, config: RunConfig, seed: int, arms: list[str], workers: int) -> None:
+    """Arms that need other clips, each in the run folder that has them; their figures stand with the seed's others."""
+    for clips, some in by_clips(arms):
+        inner, mine = run / clips.folder, clips.config(config)
+        begin(inner, mine, workers)
+        stages.make_clips(inner, mine, How(workers=workers), clips.generators)
+        stages.make_weights(inner, mine, How(workers=workers))
+        run_arms(inner, mine, seed, workers, only=some)
+        for arm in some:
+            write_figures(inner, arm, seed, mine, arm)
+            write_atomic(run / "figures" / f"{arm}.json", (inner / "figures" / f"{arm}.json").read_text())
 
 
 def begin(run: Path, config: RunConfig, workers: int) -> None:
@@ -213,9 +232,10 @@ def collect(folder: Path) -> Path:
             quality[seed] = {name: found for name, some in who.items() if (found := weight_quality(run, list(some)))}
     seconds = read_json(folder / "seconds.json") if (folder / "seconds.json").exists() else {}
     about = read_json(folder / "study.json") if (folder / "study.json").exists() else {"recipe": DEFAULT_RECIPE}
+    run_ones = {name: rows for name, rows in clip_studies().items() if name in seconds}
     out = {
         **about,
-        "studies": studies(),
+        "studies": studies() | run_ones,
         "seconds": seconds,
         "arms": dict(sorted(arms.items())),
         "weights": quality,

@@ -34,7 +34,8 @@ ALLOWED = {
     "cli": STAGES
     | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study", "how", "executors", "ranking"}
     | {"api", "publish"},
-    "study": STAGES | {"core", "how", "recipes", "arms", "stages"},
+    "clip_studies": {"core", "recipes", "train"},
+    "study": STAGES | {"core", "how", "recipes", "arms", "stages", "clip_studies"},
     "pretrain": STAGES | {"core", "world"},
 }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from synvita.arms.left import EVERYTHING, Do, Model, arm_work, asking
 from synvita.children import DONE, FROM_STDIN, Children
 from synvita.core.artefacts import check_clips, read_clips
+from synvita.core.chosen import read_chosen
 from synvita.core.pool import in_processes
 from synvita.core.progress import progress, tick_parent
 from synvita.core.run_folder import again, need, only_one
@@ -194,7 +195,8 @@ def videos_of(run: Path, do: Do) -> list[str]:
     videos: list[str] = []
     if do.train:
         videos += [t.video for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
-        videos += [clip.file for clip in read_clips(run).values()]
+        passed_over = {clip for one in read_chosen(run) for clip in one.others}  # no arm uses them
+        videos += [clip.file for name, clip in read_clips(run).items() if name not in passed_over]
         if (run / "items.jsonl").exists():
             for item in read_records(run / "items.jsonl", Item):
                 videos += [item.video, *(video for video, _ in item.clips)]

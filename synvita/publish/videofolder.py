@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synvita.core.artefacts import default_weights, quantities, read_clips, read_scores, read_weights
+from synvita.core.chosen import read_chosen
 from synvita.core.names import folder_name
 from synvita.core.progress import progress
 from synvita.core.provenance import digest, file_digest
@@ -26,7 +27,7 @@ CARD = """# Synthetic clips
 `datasets.load_dataset("videofolder", data_dir=...)`.
 
 Columns of `metadata.parquet`: `file_name` (also as `file`), `caption` (what the clip was asked to show), `generator`,
-`revision`, `seed`, `clip_id`, `digest` (of the file's bytes){scores}{weights}.
+`revision`, `seed`, `clip_id`, `digest` (of the file's bytes){scores}{weights}{chosen}.
 
 Licence: not known to the program; the terms of the generators and of the captions apply.
 """
@@ -97,12 +98,14 @@ def told(run: Path, clips: Sequence[Clip]) -> list[dict[str, Any]]:
     weights: dict[str, dict[str, float]] = {}
     for one in read_weights(run, default.scorers, default.shown) if default else ():
         weights.setdefault(one.clip_id, {})[one.triplet_id] = one.weight
+    chosen = {one.clip_id for one in read_chosen(run)}
     rows = []
     for clip in clips:
         name = f"{folder_name(clip.generator, '--generators')}/{clip.clip_id}{Path(clip.file).suffix}"
         row: dict[str, Any] = {"file_name": name, "file": name, "caption": clip.caption, "generator": clip.generator}
         row |= {"revision": clip.revision, "seed": clip.seed, "clip_id": clip.clip_id, "digest": clip.digest}
         row |= {f"score_{scorer}": scores.get((clip.clip_id, clip.caption, scorer)) for scorer in scorers}
+        row |= {"chosen": clip.clip_id in chosen} if chosen else {}
         own = weights.get(clip.clip_id, {})
         rows.append(row | ({"triplet_ids": list(own), "weights": list(own.values())} if default else {}))
     return rows
@@ -122,4 +125,6 @@ def card(run: Path, rows: Sequence[dict[str, Any]]) -> str:
     scores = "".join(f", `score_{name}` ({kind} of the caption)" for name, kind in kinds.items())
     weights = f", `triplet_ids` and `weights` ({default.shown}, {' + '.join(default.scorers)})" if default else ""
     generators = ", ".join(dict.fromkeys(row["generator"] for row in rows))
-    return CARD.format(number=len(rows), generators=generators, scores=scores, weights=weights)
+    judge = read_chosen(run)[:1]
+    chosen = f", `chosen` (the best of its caption's, by {' + '.join(judge[0].judge)})" if judge else ""
+    return CARD.format(number=len(rows), generators=generators, scores=scores, weights=weights, chosen=chosen)

@@ -14,6 +14,7 @@ from synvita.core.records import Misalignment, Triplet
 from synvita.core.store import read_records, write_atomic
 from synvita.core.vocabulary import BASELINE, METHOD, QUANTITIES, arm_title
 from synvita.report import paper
+from synvita.report.best_of import choice_text, choice_warnings
 from synvita.report.cases import NEAR_TIE, PER_GROUP, find_cases
 from synvita.report.dots import dot_plot
 from synvita.report.figures import difference_boxes
@@ -80,6 +81,8 @@ def write_report(run: Path, results: dict[str, Any]) -> Path:
                 measured=measured(run, results, triplets),
                 made_by=made_by(run),
                 tiny=tiny_note(tiny_models(run, asked=bool(arms))),
+                choice=choice_text(run),
+                choice_warnings=choice_warnings(run),
                 aside=aside_rows(run, arms),
                 dropped=any("dropped" in cell.gaps for row in rows for cell in row["cells"]),
                 axes=axes,

@@ -18,6 +18,8 @@ BASES = {
     "lambda": (METHOD,),
     "misalignment": (BASELINE,),
     "bases": (BASELINE, f"{BASELINE}@mini-video-llava-shape-blind"),
+    "generators": (BASELINE,),
+    "best_of": (BASELINE, "uniform_mini-videocrafter2"),
 }
 TITLES = {
     "arms": "The arms (Tables 1 and 3)",
@@ -28,6 +30,8 @@ TITLES = {
     "lambda": "The consistency weight lambda (Table 8)",
     "misalignment": "Synthetic clips of one misalignment type (Tables 2 and 9)",
     "bases": "On which base model clips help",
+    "generators": "Which generator (Tables 1 and 5)",
+    "best_of": "The best of N clips",
 }
 NOTES = {
     "criteria": "The truth is 0 or 1, so with it all criteria but uniform give the same weights: one row.",
@@ -35,6 +39,7 @@ NOTES = {
     "the consistency loss adds on two of them and not on SSv2-Events.",
     "bases": "Both train on the same triplets, clips and weights. The shape-blind base was shipped first: it does not\n"
     "judge by shape words.",
+    "best_of": "N clips of `mini-videocrafter2` per caption; `video_llm` chooses one, other scorers weigh it.",
 }
 Figures = dict[str, dict[str, float]]  # seed -> task -> figure; a task without a figure is not there
 

@@ -6,8 +6,10 @@ from run_files import write_clips, write_scores, write_weights
 
 from synvita.cli import main
 from synvita.core.artefacts import read_clips
+from synvita.core.chosen import ChosenClip
 from synvita.core.provenance import file_digest
 from synvita.core.records import Clip, ClipWeight, ScoredClip
+from synvita.core.store import write_records
 from synvita.publish.videofolder import export
 
 CAPTIONS = ["a man walks", "two dogs sit", "a ball | falls"]
@@ -34,6 +36,14 @@ def run(tmp_path):
     )
     write_weights(folder, [ClipWeight(f"t{i}", f"c{i}", "difference", ["eye"], 0.5) for i in range(2)])
     return folder
+
+
+def test_what_a_judge_chose_is_a_column(run, tmp_path):
+    write_records(run / "chosen_clips.jsonl", [ChosenClip("t1", "mine", "c1", ["eye"], {"c1": 0.25})])
+    export(run, tmp_path / "out")
+    rows = pyarrow.parquet.read_table(tmp_path / "out" / "metadata.parquet").to_pylist()
+    assert [row["chosen"] for row in rows] == [False, True, False]
+    assert "`chosen` (the best of its caption's, by eye)" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_what_goes_out_has_captions_scores_and_weights_beside_the_files(run, tmp_path):

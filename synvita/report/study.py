@@ -157,6 +157,8 @@ def render(results: dict[str, Any]) -> str:
         "had not trained.",
         "",
     ]
+    if "recipe" in results:
+        parts += [f"Recipe: `{results['recipe']}`.", ""]
     if "note" in results:
         parts += [f"**{results['note']}**", ""]
     for name, rows in results["studies"].items():

@@ -144,6 +144,7 @@ def test_the_first_screen_says_world_seeds_and_model_size(tmp_path: Path) -> Non
     assert facts["World"] == "the miniature, a simulated world of moving coloured shapes (seed 7)"
     assert facts["Model"] == "mini-video-llava, 2.1 million parameters"
     assert facts["Seeds"].startswith("one (training seed 3)") and facts["Data"].endswith("2,000 test pairs of 5 tests")
+    assert facts["Clips"] == "14 by sim"  # as many files as there are in the folder of that generator
     assert told("world: null\n")["World"] == "videos of your own" and "World" not in told("train: {seed: 3}\n")
     page = write_report(run, results).read_text()
     assert page.index("2.1 million parameters") < page.index('id="results"')

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from synvita.core.identity import Digests
 from synvita.core.records import Triplet
 from synvita.generate.diffusers_folder import PipelineFolder, look_at
 from synvita.generate.first_frame import first_frames, start_of
+from synvita.generate.pipeline_place import check_device, memory, one_line, place
 from synvita.generate.profiles import HOW_TO_WRITE, NEEDED, PROFILES, Profile, check_size, name_of
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -237,53 +237,6 @@ def check_values(given: dict[str, Any], offload: str, device: str) -> None:
         raise ValueError(f"offload: {offload!r} is none of {', '.join(OFFLOADS)}")
     if offload != "none" and device == "cpu":
         raise ValueError(f"offload: {offload} moves weights between a card and memory; give a device, or offload none")
-
-
-def check_device(device: str) -> None:
-    """ValueError: no such device here."""
-    import torch
-
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, ValueError) as error:  # a build without it asserts
-        reason = str(error).splitlines()[0][:160]
-        raise ValueError(f"device: {device!r} cannot be used here ({reason}); known: cpu, cuda, cuda:1, mps") from None
-
-
-def place(pipe: Any, device: str, offload: str) -> Any:
-    if offload == "none":
-        return pipe.to(device)
-    method = pipe.enable_model_cpu_offload if offload == "model" else pipe.enable_sequential_cpu_offload
-    method(device=device)
-    return pipe
-
-
-@contextlib.contextmanager
-def one_line(setting: str, what: str) -> Iterator[None]:
-    """What a library makes of junk is a line with the setting and the file."""
-    try:
-        yield
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        if "out of memory" in str(error) or "allocate memory" in str(error):
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{setting}: {what} cannot be loaded ({reason})") from error
-
-
-@contextlib.contextmanager
-def memory(device: str) -> Iterator[None]:
-    """Out of memory -> MemoryError with the settings that need less."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "out of memory" not in str(error) and "allocate memory" not in str(error):
-            raise
-        raise MemoryError(
-            f"out of memory on {device}; a smaller batch, offload model (or sequential), tiling true, or dtype "
-            "bfloat16 need less"
-        ) from error
 
 
 class CogVideoX(DiffusersGenerator):

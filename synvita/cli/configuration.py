@@ -32,6 +32,10 @@ def restrict(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str,
     synthetic clips, `weigh --device` is of every scorer that has a model."""
     if arguments.command == "generate" and arguments.best_of is not None:
         values["generate"] = dict(values.get("generate") or {}) | {"best_of": arguments.best_of}
+    if arguments.command == "generate" and arguments.from_first_frame:
+        names = (arguments.generators or values.get("generate", {}).get("generator", "")).split(",")
+        entries = values.setdefault("generators", {})
+        entries |= {name: dict(entries.get(name, {})) | {"from_first_frame": True} for name in names if name}
     if arguments.command == "weigh":
         select(values, arguments)
     if arguments.command == "weigh" and arguments.device is not None:

@@ -129,6 +129,11 @@ def parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="make nothing: say clips, hours, gigabytes, long prompts"
     )
     generate.add_argument(
+        "--from-first-frame",
+        action="store_true",
+        help="image-to-video: start with the real video's first frame",
+    )
+    generate.add_argument(
         "--best-of", type=positive, metavar="N", help="make N clips of each caption; then: synvita weigh --select best"
     )
     clip.add_parser(commands, whole)

@@ -102,8 +102,14 @@ class MakeClips:
 
     def needed(self, run: Path) -> dict[str, list[Clip]]:
         """Training triplet -> the clips it needs, by their index. Equal requests of several triplets are one clip."""
+        self.see(run)
         triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
         return {triplet.id: [self.request(triplet, i) for i in range(self.best_of)] for triplet in triplets}
+
+    def see(self, run: Path) -> None:
+        """Tell a generator that looks at real videos where they are."""
+        if hasattr(self.generator, "run"):
+            self.generator.run = run
 
     def request(self, triplet: Triplet, index: int = 0) -> Clip:
         """A clip as it will be recorded. ValueError: the generator needs what the triplet does not say."""
@@ -146,6 +152,7 @@ class MakeClips:
         if not self.tidied:
             remove_half_written(run / self.folder)
             self.tidied = True
+            self.see(run)
         start = time.monotonic()
         videos = self.videos(batch)
         steps, seconds = self.told.get("settings", {}).get("steps"), (time.monotonic() - start) / len(batch)

@@ -181,7 +181,12 @@ def test_two_processes_and_shards_leave_the_bytes_of_one(tmp_path, own):
     for shard in ("1/2", "2/2"):
         assert generate(shards, "--best-of", "3", "--shard", shard) == 0
     assert main(["merge", "--run", str(shards)]) == 0
-    for name in ("clip_of_triplet.jsonl", "clips/Painter/clips.jsonl"):
+    assert best(alone) == best(pool) == 0
+    for shard in ("2/2", "1/2"):
+        assert weigh(shards, "--select", "best", "--judge", JUDGE, "--shard", shard) == 0
+    assert not (shards / "chosen_clips.jsonl").exists() and main(["merge", "--run", str(shards)]) == 0
+    names = ("clip_of_triplet.jsonl", "clips/Painter/clips.jsonl", "chosen_clips.jsonl", "weights/Dim-difference.jsonl")
+    for name in names:
         assert (alone / name).read_bytes() == (shards / name).read_bytes() == (pool / name).read_bytes()
 
 

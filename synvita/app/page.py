@@ -38,9 +38,10 @@ def page(aligner: Any, note: str = "") -> Any:
     with gradio.Blocks(title="synvita", analytics_enabled=False) as blocks:
         gradio.Markdown(f"{ABOUT}\n\nModel: `{aligner.name}`. {note}")
         with gradio.Row():
-            clip = gradio.Video(label="Clip", sources=["upload"])
-            captions = gradio.Textbox(label="Captions, one a line", lines=6)
-        button = gradio.Button("Score", variant="primary")
+            clip = gradio.Video(label="Clip", sources=["upload"], height=320, scale=2)
+            with gradio.Column(scale=3):
+                captions = gradio.Textbox(label="Captions, one a line", lines=5)
+                button = gradio.Button("Score", variant="primary")
         result = gradio.HTML()
         button.click(lambda video, text: answer(aligner, video, text), [clip, captions], result)
     return blocks

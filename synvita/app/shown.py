@@ -14,6 +14,7 @@ STYLE = """<style>
 .synvita .score { font-variant-numeric: tabular-nums; white-space: nowrap; width: 9rem; }
 .synvita .bar { height: .4rem; background: #8883; border-radius: 9px; overflow: hidden; }
 .synvita .bar i { display: block; height: 100%; background: #2c5f95; }
+.synvita td:last-child { line-height: 1.9; }
 .synvita span { border-radius: 4px; padding: .1rem .25rem; }
 .synvita-error { color: #b3261e; font-weight: 600; }
 </style>"""

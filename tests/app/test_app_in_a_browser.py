@@ -65,4 +65,5 @@ def test_a_clip_and_two_captions_give_a_sorted_and_coloured_table(address):
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
             if os.environ.get("SYNVITA_ARTEFACTS"):
                 page.screenshot(path=Path(os.environ["SYNVITA_ARTEFACTS"]) / f"app-{size['width']}.png", full_page=True)
+            assert elsewhere == []
             page.close()

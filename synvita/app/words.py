@@ -51,7 +51,7 @@ def without_each(caption: str) -> list[str]:
 
 
 def words_of(caption: str, value: dict[str, float]) -> list[Word]:
-    shorter = without_each(caption) or [None]
+    shorter: list[str] | list[None] = without_each(caption) or [None]
     return [
         Word(word, None if less is None else value[caption] - value[less])
         for word, less in zip(caption.split(), shorter, strict=True)

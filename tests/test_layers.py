@@ -30,10 +30,11 @@ ALLOWED = {
     "inventory": STAGES | {"core", "executors", "recipes", "arms"},
     "stages": STAGES | {"core", "world", "executors", "publish", "recipes", "arms", "inventory", "how"},
     "publish": {"core"},
+    "app": {"core"},
     "api": STAGES | {"core", "recipes", "arms", "inventory", "stages", "how", "ranking"},
     "cli": STAGES
     | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study", "how", "executors", "ranking"}
-    | {"api", "publish"},
+    | {"api", "app", "publish"},
     "clip_studies": {"core", "recipes", "train"},
     "study": STAGES | {"core", "how", "recipes", "arms", "stages", "clip_studies"},
     "pretrain": STAGES | {"core", "world"},

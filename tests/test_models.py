@@ -20,6 +20,11 @@ def results_of(run):
     return json.loads((run / "results.json").read_text())
 
 
+def bytes_of(folder):
+    """All files but the model cards, which show the figures of the day."""
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "README.md"}
+
+
 @pytest.fixture
 def run(small_run, tmp_path):
     """The small run with two arms of its base model."""
@@ -37,7 +42,7 @@ def test_a_second_base_model_stands_beside_the_first_and_the_same_weights_give_t
     run, checkpoints, tmp_path, capsys
 ):
     twin = shutil.copytree(checkpoints / "mini-video-llava", tmp_path / "twin")
-    before = {p: p.read_bytes() for p in (run / HOME).rglob("*") if p.is_file()}
+    before = bytes_of(run / HOME)
     assert main(["train", "--run", str(run), "--model", str(twin), "--arms", "real_only"]) == 0
     adapter = "adapters/real_only/0/adapter_model.safetensors"
     assert (run / "models/twin" / adapter).read_bytes() == (run / HOME / adapter).read_bytes()
@@ -50,7 +55,7 @@ def test_a_second_base_model_stands_beside_the_first_and_the_same_weights_give_t
     for arm in mine:
         assert mine[arm]["open"] == other[arm]["open"] and mine[arm]["qa"] == other[arm]["qa"]
         assert "retrieval_events" not in mine[arm]
-    assert {p: p.read_bytes() for p in (run / HOME).rglob("*") if p.is_file()} == before  # nothing asked again
+    assert bytes_of(run / HOME) == before  # nothing asked again
     shown = capsys.readouterr().out
     assert sum(line.startswith("real_only ") for line in shown.splitlines()) == 2 and "\ntwin\n" in shown
     assert main(["report", "--run", str(run)]) == 0

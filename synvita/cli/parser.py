@@ -9,6 +9,7 @@ from typing import Any
 
 from synvita import __version__
 from synvita.cli import (
+    app,
     benchmarks,
     clip,
     compare,
@@ -183,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
     publish.add_parser(commands)
     score.add_parser(commands)
     add_executors(rank.add_parser(commands, positive), shards=False)
+    app.add_parser(commands, positive)
 
     over_seeds = commands.add_parser(
         "study",

@@ -21,7 +21,8 @@ CARD = """# Synthetic clips
 
 {number} clips made from captions by {generators}, exported by synvita as WebDataset shards. Load them with
 `webdataset.WebDataset("clips-{{000000..{last}}}.tar")`. A clip is a video, `.txt` (the caption it was asked to show)
-and `.json`: `caption`, `generator`, `revision`, `seed`, `clip_id`, `digest` (of the video's bytes){scores}{weights}{chosen}.
+and `.json`: `caption`, `generator`, `revision`, `seed`, `clip_id`, `digest` (of the video's
+bytes){scores}{weights}{chosen}.
 
 Licence: not known to the program; the terms of the generators and of the captions apply.
 """

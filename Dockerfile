@@ -4,14 +4,14 @@
 #   docker build -t synvita .
 #   docker run --rm -v "$PWD:/work" synvita rank clips.csv --out ranked/
 #
-# For a GPU take a base with CUDA (Ubuntu 24.04) and PyTorch's index for that CUDA:
+# For a GPU take a base with CUDA (Ubuntu 24.04). TORCH_INDEX is an index with the build of PyTorch that you want, for
+# this CUDA or for CPUs; without it pip's own choice is installed:
 #
-#   docker build -t synvita --build-arg BASE=nvidia/cuda:12.8.1-runtime-ubuntu24.04 \
-#     --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 .
+#   docker build -t synvita --build-arg BASE=nvidia/cuda:12.8.1-runtime-ubuntu24.04 --build-arg TORCH_INDEX=URL .
 #   docker run --rm --gpus all -v "$PWD:/work" synvita rank clips.csv --scorer qwen3_vl --device cuda --out ranked/
 ARG BASE=ubuntu:24.04
 FROM ${BASE}
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=
 
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates \
@@ -21,10 +21,10 @@ ENV PATH=/opt/venv/bin:$PATH
 
 WORKDIR /opt/synvita
 COPY constraints.txt ./
-RUN pip install --no-cache-dir --constraint constraints.txt --extra-index-url ${TORCH_INDEX} torch
+RUN pip install --no-cache-dir --constraint constraints.txt ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} torch
 COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE ./
 COPY synvita ./synvita
-RUN pip install --no-cache-dir --constraint constraints.txt --extra-index-url ${TORCH_INDEX} '.[generators]'
+RUN pip install --no-cache-dir --constraint constraints.txt ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} '.[generators]'
 
 # Nobody's files end up as root's: run as the user who owns the mounted folder, with -u "$(id -u):$(id -g)".
 ENV HOME=/tmp

@@ -1,7 +1,7 @@
 """Studies whose arms need other clips than the recipe's: which generator (Tables 1 and 5), and the best of N.
 
 Each set of clips has a run folder of its own below the seed's, because a run folder's clips, weights and arms belong
-together. Arms that need no clips, or the recipe's, are the other studies': their figures are shared by name.
+together. Arms that need no clips are the other studies': their figures are shared by name.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def sets_of_clips() -> list[Clips]:
     """Every run folder that the studies need."""
     arms: dict[str, Arm] = {UNTRAINED: Arm(), BASELINE: ARMS[BASELINE]}
     for name, arm in METHODS.items():
-        arms[name] = replace(arm, generators=(SIMULATOR,))  # the recipe's generator: the arm of the other studies
-        arms[f"{name}_{TRAINED}"] = replace(arm, generators=(TRAINED,))
+        for generator in (SIMULATOR, TRAINED):
+            arms[f"{name}_{generator}"] = replace(arm, generators=(generator,))
         arms[f"{name}_{EVERY}"] = arm
     both = Clips("generators", (SIMULATOR, TRAINED), 1, arms)
     best = [
@@ -61,7 +61,7 @@ def sets_of_clips() -> list[Clips]:
 
 def clip_studies() -> dict[str, dict[str, str]]:
     """Study -> {row of its table: arm}, as `study.studies`. The best of one clip is that clip: the generator's arm."""
-    by_generator = {SIMULATOR: "{}", TRAINED: f"{{}}_{TRAINED}", "all": f"{{}}_{EVERY}"}
+    by_generator = {SIMULATOR: f"{{}}_{SIMULATOR}", TRAINED: f"{{}}_{TRAINED}", "all": f"{{}}_{EVERY}"}
     by_number = {n: f"{{}}_{TRAINED}" if n == 1 else f"{{}}_best_of_{n}" for n in NUMBERS}
     start = {UNTRAINED: UNTRAINED, BASELINE: BASELINE}
     return {

@@ -33,7 +33,8 @@ def alone(triplets, tmp_path_factory):
     return files(run)
 
 
-@pytest.mark.parametrize("how", [pytest.param("processes", marks=pytest.mark.slow), "ray"])
+@pytest.mark.slow  # executors/test_ray.py and tests of every stage stand for it
+@pytest.mark.parametrize("how", ["processes", "ray"])
 def test_other_executors_leave_the_bytes_of_one_process(triplets, alone, tmp_path, how):
     run = tmp_path / "run"
     shutil.copytree(triplets, run)

@@ -74,12 +74,12 @@ def test_a_base_model_of_the_configuration_has_its_own_settings_and_other_ones_a
     claim_folder(run, Model.of(config.of_model("slow").train))
     (run / "models/slow/adapters/real_only/0").mkdir(parents=True)
     stamp = json.loads((run / "models/slow/stamp.json").read_text())
-    assert stamp["rate"] == 1e-3 and json.loads((run / HOME / "stamp.json").read_text())["rate"] == 2e-3
+    assert stamp["rate"] == 1e-3 and json.loads((run / HOME / "stamp.json").read_text())["rate"] == 4e-3
     before = (run / "config.yaml").read_bytes()
     capsys.readouterr()
     for flags, message in (
         (["--models.slow.rate", "0.1"], "models/slow was made otherwise (rate: 0.001 -> 0.1)"),
-        (["--train.rate", "0.1"], "models/mini-video-llava was made otherwise (rate: 0.002 -> 0.1)"),
+        (["--train.rate", "0.1"], "models/mini-video-llava was made otherwise (rate: 0.004 -> 0.1)"),
         (["--models.slow.ratte", "0.1"], "--models.slow.ratte: unknown setting; did you mean --models.slow.rate?"),
     ):
         assert main(["status", "--run", str(run), *flags]) == 2

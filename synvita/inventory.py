@@ -130,9 +130,11 @@ def every_stage(run: Path, config: RunConfig) -> dict[str, Callable[[], Stage | 
     found: dict[str, Callable[[], Stage | int]] = {}
     for folder, stamp in stamps(run, "clips"):
         table = partial(count_lines, run / folder / MakeClips.file)
-        found[folder] = partial(MakeClips.of_stamp, stamp, config.generators) if "seed" in stamp else table
+        made = partial(MakeClips.of_stamp, stamp, config.generators, config.generate.best_of)
+        found[folder] = made if "seed" in stamp else table
     generator = generator_part(config.generate.generator, config.generators)
-    found.setdefault(f"clips/{generator.folder}", partial(MakeClips, generator, config.generate.seed))
+    make = partial(MakeClips, generator, config.generate.seed, config.generate.best_of)
+    found.setdefault(f"clips/{generator.folder}", make)
     for folder, stamp in stamps(run, "scores"):
         found[folder] = partial(ScoreClips.of_stamp, stamp, config.scorers)
     for name in config.weigh.every:
@@ -167,7 +169,8 @@ def merge_shards(run: Path, config: RunConfig) -> dict[str, Outcome]:
         merged[f"{FOLDER}/{MakeNegatives.file}"] = merge(MakeNegatives(), run)
         write_triplets(run)
     waiting = [stamp for kind in ("clips", "scores") for f, stamp in stamps(run, kind) if has_shards(run / f)]
-    clips = [MakeClips.of_stamp(stamp, config.generators) for stamp in waiting if "generator" in stamp]
+    best_of = config.generate.best_of
+    clips = [MakeClips.of_stamp(stamp, config.generators, best_of) for stamp in waiting if "generator" in stamp]
     scores = [ScoreClips.of_stamp(stamp, config.scorers) for stamp in waiting if "scorer" in stamp]
     asked = [stage for one in models_there(run, config) for stage in asked_in_shards(run, one)]
     for stage in clips:
@@ -177,9 +180,9 @@ def merge_shards(run: Path, config: RunConfig) -> dict[str, Outcome]:
         merged[f"{other.folder}/{other.file}"] = merge(other, run)
     if not merged:
         raise ValueError(f"--run: no shards wait in {run}; make some with: {again('generate', run)} --shard 1/8")
-    if scores:
+    known = {stamp["scorer"]["name"] for _, stamp in stamps(run, "scores")}
+    if scores and known.issuperset(config.weigh.judges):
         mine = tuple(scorer.part.name for scorer in scores)
-        known = {stamp["scorer"]["name"] for _, stamp in stamps(run, "scores")}
         groups = [group for group in config.weigh.ensembles if known.issuperset(group)]
         if not set(mine).issubset(name for group in groups for name in group):
             groups.append(mine)  # as `weigh --scorers` does with an ensemble that the configuration does not have

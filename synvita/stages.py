@@ -23,8 +23,9 @@ from synvita.evaluate.from_table import ScoreTable, Taken, arms_from_tables, che
 from synvita.executors.job import Outcome
 from synvita.how import HERE, TWO_WORKERS, How, in_memory_at_once
 from synvita.inventory import arms_read, models_there
+from synvita.publish.card import write_card
 from synvita.recipes import RunConfig
-from synvita.train.arm_folder import is_trained
+from synvita.train.arm_folder import adapter_folder, is_trained
 
 if TYPE_CHECKING:
     from synvita.generate.clips import MakeClips
@@ -136,7 +137,7 @@ def clip_stages(run: Path, config: RunConfig, generators: Sequence[str] = ()) ->
     names = generators or [config.generate.generator]
     knob = "--generators" if generators else "--generate.generator"
     parts = [generator_part(name, config.generators, knob) for name in names]
-    every = {part.name: MakeClips(part, config.generate.seed) for part in parts}
+    every = {part.name: MakeClips(part, config.generate.seed, config.generate.best_of) for part in parts}
     for stage in every.values():
         check_stamp(run, stage)
     return every
@@ -161,6 +162,7 @@ def make_weights(run: Path, config: RunConfig, how: How = HERE, scorers: Sequenc
 
     need(run, "clip_of_triplet.jsonl", "generate")
     knob, names = ("--weigh.scorers", config.weigh.every) if scorers is None else ("--scorers", scorers)
+    names = list(dict.fromkeys([*names, *config.weigh.judges]))
     parts = [scorer_part(name, config.scorers, knob) for name in names]
     every = [ScoreClips(part, config.weigh.decode_timeout) for part in parts]
     done = score(run, every, how)
@@ -221,7 +223,13 @@ def evaluate(run: Path, config: RunConfig, how: How = TWO_WORKERS, which: Which 
     for one in configs:
         ask(run, one, [arm for arm in arms[one.train.home] if arm in all_arms(one)], how, which.tasks)
     arms = {home: some for home, some in arms.items() if some}
-    return None if how.shard is not None else collect(run, arms, config.train.seed, config.evaluate, which.tasks)
+    if how.shard is not None:
+        return None
+    results = collect(run, arms, config.train.seed, config.evaluate, which.tasks, how.workers)
+    for home, some in arms.items():
+        for arm in (arm for arm in some if is_trained(run / home, arm, config.train.seed)):
+            write_card(adapter_folder(run, home, arm, config.train.seed))
+    return results
 
 
 def read_scores(run: Path, config: RunConfig, table: ScoreTable, models: Sequence[str] | None = None) -> Taken:

@@ -2,7 +2,9 @@
 
     DIR/seed-0/            a run folder: data, clips, weights, adapters and pair scores all drawn anew for this seed
     DIR/seed-0/figures/    one file per arm: its figures on every task
+    DIR/seed-0/generators/, best_of_2/, ...  run folders of studies that need other clips (`clip_studies.py`)
     DIR/seed-0/table_6/    the scorers themselves on the test sets: scores, figures.json
+    DIR/study.json         the recipe that all seeds follow
     DIR/results.json       arm x seed x task, seconds of one core: what `docs/results.md` is made from
 
 Studies share arms: what one has trained, another does not train again.
@@ -18,6 +20,7 @@ from typing import Any
 
 from synvita import stages
 from synvita.arms.doing import run_arms
+from synvita.clip_studies import by_clips, clip_studies
 from synvita.core.artefacts import TRUTH
 from synvita.core.reading import read_json
 from synvita.core.records import Misalignment
@@ -35,6 +38,7 @@ LAMBDAS = (0.001, 0.01, 0.1, 1.0)
 SHAPE_BLIND = "mini-video-llava-shape-blind"  # the base that was shipped first (docs/findings.md)
 BOTH = (*THREE, "video_llm")  # single frames and the whole video
 ON_BASES = (UNTRAINED, BASELINE, "uniform", "weighted_video", ORACLE_ARM)
+DEFAULT_RECIPE = "mini"
 assert set(TABLE_4) < set(CRITERIA)
 
 
@@ -113,19 +117,23 @@ def config_of(base: RunConfig, seed: int) -> RunConfig:
     return replace(base, world=world, generate=replace(base.generate, seed=seed), weigh=weigh, train=train)
 
 
-def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig) -> Path:
+def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig, recipe: str = DEFAULT_RECIPE) -> Path:
     """Train and ask the arms of one study for seeds 0, 1, ..., or for `table_6` run the recipe's scorers on the test
     sets; returns `results.json`, with all that is there so far.
 
     Resumable: what is finished is kept, per arm and seed.
+
+    Args:
+        recipe: the name of `base`, for the commands in the tables.
     """
     from synvita.core.run_folder import only_one
 
-    known = studies() | {TABLE_6: {}}
+    known = studies() | clip_studies() | {TABLE_6: {}}
     if name not in known:
         raise ValueError(f"study: unknown {name!r}; known: {', '.join(known)}")
     arms = list(dict.fromkeys(known[name].values()))
     with only_one(folder, "study"):
+        write_atomic(folder / "study.json", json.dumps({"recipe": recipe}) + "\n")
         for seed in range(seeds):
             started, run, config = time.monotonic(), folder / f"seed-{seed}", config_of(base, seed)
             if name == TABLE_6:
@@ -137,9 +145,13 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
             if not missing:
                 note_seconds(folder, name, seed, 0.0)  # other studies have trained them all
                 continue
-            begin(run, config)
-            stages.make_clips(run, config)
-            stages.make_weights(run, config)
+            begin(run, config, workers)
+            if name in clip_studies():
+                on_other_clips(run, config, seed, missing, workers)
+                note_seconds(folder, name, seed, workers * (time.monotonic() - started))
+                continue
+            stages.make_clips(run, config, How(workers=workers))
+            stages.make_weights(run, config, How(workers=workers))
             for model in dict.fromkeys(map(base_of, missing)):
                 mine, there = config.of_model(model), [arm for arm in missing if base_of(arm) == model]
                 trained = {arm: arm.partition("@")[0] for arm in there}
@@ -151,12 +163,25 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
     return collect(folder)
 
 
-def begin(run: Path, config: RunConfig) -> None:
+def on_other_clips(run: Path, config: RunConfig, seed: int, arms: list[str], workers: int) -> None:
+    """Arms that need other clips, each in the run folder that has them; their figures stand with the seed's others."""
+    for clips, some in by_clips(arms):
+        inner, mine = run / clips.folder, clips.config(config)
+        begin(inner, mine, workers)
+        stages.make_clips(inner, mine, How(workers=workers), clips.generators)
+        stages.make_weights(inner, mine, How(workers=workers))
+        run_arms(inner, mine, seed, workers, only=some)
+        for arm in some:
+            write_figures(inner, arm, seed, mine, arm)
+            write_atomic(run / "figures" / f"{arm}.json", (inner / "figures" / f"{arm}.json").read_text())
+
+
+def begin(run: Path, config: RunConfig, workers: int) -> None:
     """A seed's run folder with its triplets and real videos."""
     from synvita.core.run_folder import claim_run
 
     claim_run(run, config.as_dict(), lambda stored: build(RunConfig, stored).as_dict())
-    stages.make_triplets(run, config)
+    stages.make_triplets(run, config, workers)
 
 
 def measure_scorers(run: Path, config: RunConfig, names: list[str], workers: int) -> int:
@@ -166,7 +191,7 @@ def measure_scorers(run: Path, config: RunConfig, names: list[str], workers: int
     from synvita.evaluate.tasks import tasks as tasks_of
     from synvita.weigh.real import read_table_6, stages_of
 
-    begin(run, config)
+    begin(run, config, workers)
     scoring = stages_of(names, config.scorers, config.weigh.decode_timeout)
     done = stages.score(run, scoring, How(workers=workers))
     pairs = tasks_of(run, [task.name for task in tasks("entailment")])
@@ -206,7 +231,15 @@ def collect(folder: Path) -> Path:
             who = {"single frames": THREE, "the whole video": ("video_llm",), "both": BOTH}
             quality[seed] = {name: found for name, some in who.items() if (found := weight_quality(run, list(some)))}
     seconds = read_json(folder / "seconds.json") if (folder / "seconds.json").exists() else {}
-    out = {"studies": studies(), "seconds": seconds, "arms": dict(sorted(arms.items())), "weights": quality}
+    about = read_json(folder / "study.json") if (folder / "study.json").exists() else {"recipe": DEFAULT_RECIPE}
+    run_ones = {name: rows for name, rows in clip_studies().items() if name in seconds}
+    out = {
+        **about,
+        "studies": studies() | run_ones,
+        "seconds": seconds,
+        "arms": dict(sorted(arms.items())),
+        "weights": quality,
+    }
     scorers = {path.parts[-3]: read_json(path) for path in sorted(folder.glob(f"seed-*/{TABLE_6}/figures.json"))}
     if scorers:
         out[TABLE_6] = {run.removeprefix("seed-"): figures for run, figures in scorers.items()}

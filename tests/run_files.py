@@ -49,7 +49,7 @@ def generate(run, config, generators=()):
     """`synvita generate` without the command."""
     from synvita.generate.clips import MakeClips, generator_part, link
 
-    stage = MakeClips(generator_part(config.generator, dict(generators)), config.seed)
+    stage = MakeClips(generator_part(config.generator, dict(generators)), config.seed, config.best_of)
     done = local.run(stage, run)
     link(run, stage)
     return {"made": done.made, "kept": done.kept, "set_aside": done.set_aside}

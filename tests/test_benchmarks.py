@@ -148,3 +148,12 @@ def test_the_scale_benchmark_does_every_step_at_two_sizes():
     for number in (10, 40):
         for step in ("plan", "weigh", "examples"):  # every triplet, its weight and its example
             assert found[number, step]["items"] == number and found[number, step]["peak_mb"] > 0
+
+
+def test_the_videocrafter2_benchmark_compares_the_same_clips():
+    found = measured("videocrafter2.py", "--tiny", "--clips", "1")
+    official, batched, half = found["ways"].values()
+    assert list(found["ways"]) == ["float32, two passes", "float32, batched", "bfloat16, batched"]
+    assert official["ratio"] == 1 and official["mean_difference"] == 0
+    assert batched["within_1"] >= 0.999 and batched["mean_difference"] <= half["mean_difference"]
+    assert 0 < half["mean_difference"] < found["spread_of_pixels"] and "paper_seconds_on_an_a100" not in found

@@ -1,5 +1,6 @@
 """Every command that README and docs print can be typed: subcommands, flags, settings, modules, targets exist."""
 
+import argparse
 import re
 import shlex
 from functools import lru_cache
@@ -106,12 +107,38 @@ def test_commands_that_cannot_be_typed_are_noticed():
     assert not problem("synvita weigh --run DIR [--nothing] --scorers.mine.device cuda  # --nothing")
 
 
-def test_commands_named_within_a_sentence_exist():
-    known = set(re.findall(r"^    (\w+)(?: |$)", parser().format_help(), re.MULTILINE))
-    assert {"demo", "weigh"} <= known
+def commands_in_sentences():
+    """(page, command) of what stands in backticks, also over a line's end."""
     for page in PAGES:
-        for name in re.findall(r"`synvita ([a-z]+)", page.read_text()):
-            assert name in known, f"{page.name}: synvita {name}"
+        for text in re.findall(r"`(synvita [a-z][^`]*)`", page.read_text()):
+            yield page.name, " ".join(text.split())
+
+
+def options_of(words):
+    """Of a subcommand, or of a subcommand's subcommand (triplets import); None: there is none."""
+    node, options = parser(), set()
+    for word in words:
+        groups = [action for action in node._actions if isinstance(action, argparse._SubParsersAction)]
+        if not groups or word.startswith("-"):
+            break
+        if word not in groups[0].choices:
+            return None
+        node = groups[0].choices[word]
+        options |= set(node._option_string_actions)
+    return options
+
+
+def test_commands_named_within_a_sentence_exist_and_so_do_their_flags():
+    seen = 0
+    for page, command in commands_in_sentences():
+        words = command.split()[1:]
+        options = options_of(words)
+        assert options is not None, f"{page}: {command}"
+        for flag in (word.partition("=")[0] for word in words if word.startswith("--")):
+            assert flag in options or not unknown_setting(flag, mini()), f"{page}: {command}: {flag}"
+            seen += 1
+    assert seen > 20
+    assert options_of(["trian"]) is None and "--scorers" in options_of(["weigh", "--run", "R"])
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):

@@ -7,7 +7,7 @@ import pytest
 from synvita.cli import main
 
 TINY = ["--world.triplets", "14", "--world.test", "7", "--world.test_open", "7", "--world.per-template", "1",
-        "--world.questions", "4", "--weigh.also", "[]"]  # fmt: skip
+        "--world.questions", "4", "--weigh.also", "[]", "--generate.generator", "world_simulator"]  # fmt: skip
 HOW = {"processes": ["--workers", "2"], "ray": ["--executor", "ray", "--workers", "2"]}
 
 
@@ -33,7 +33,8 @@ def alone(triplets, tmp_path_factory):
     return files(run)
 
 
-@pytest.mark.parametrize("how", [pytest.param("processes", marks=pytest.mark.slow), "ray"])
+@pytest.mark.slow  # executors/test_ray.py and tests of every stage stand for it
+@pytest.mark.parametrize("how", ["processes", "ray"])
 def test_other_executors_leave_the_bytes_of_one_process(triplets, alone, tmp_path, how):
     run = tmp_path / "run"
     shutil.copytree(triplets, run)

@@ -25,16 +25,18 @@ ALLOWED = {
     "ranking": {"core", "how", "report", "weigh"},
     "recipes": STAGES | {"core", "world"},
     "children": set(),
-    "arms": STAGES | {"core", "executors", "recipes", "children"},
+    "arms": STAGES | {"core", "executors", "publish", "recipes", "children"},
     "how": {"core", "executors", "videollm", "weigh"},
     "inventory": STAGES | {"core", "executors", "recipes", "arms"},
-    "stages": STAGES | {"core", "world", "executors", "recipes", "arms", "inventory", "how"},
+    "stages": STAGES | {"core", "world", "executors", "publish", "recipes", "arms", "inventory", "how"},
     "publish": {"core"},
+    "app": {"core"},
     "api": STAGES | {"core", "recipes", "arms", "inventory", "stages", "how", "ranking"},
     "cli": STAGES
     | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study", "how", "executors", "ranking"}
-    | {"api", "publish"},
-    "study": STAGES | {"core", "how", "recipes", "arms", "stages"},
+    | {"api", "app", "publish"},
+    "clip_studies": {"core", "recipes", "train"},
+    "study": STAGES | {"core", "how", "recipes", "arms", "stages", "clip_studies"},
     "pretrain": STAGES | {"core", "world"},
 }
 

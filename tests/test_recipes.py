@@ -105,6 +105,13 @@ def test_every_recipe_survives_printing_and_reading(capsys, tmp_path):
         assert build(RunConfig, printed(capsys, name)).as_dict() == make().as_dict(), name
 
 
+def test_the_demo_draws_its_clips_with_the_diffusion_model_and_the_simulator_has_its_own_name(capsys):
+    drawn, simulated = printed(capsys, "mini"), printed(capsys, "mini_simulator")
+    assert drawn["generate"]["generator"] == "mini-videocrafter2"
+    assert simulated["generate"]["generator"] == "world_simulator"
+    assert drawn["train"]["arms"] == simulated["train"]["arms"]
+
+
 @pytest.mark.parametrize("arm", ["real_only", "synvita", "weighted_oracle"])
 def test_the_miniatures_arms_are_recipes(capsys, arm):
     alone, all_of_them = printed(capsys, f"mini_{arm}"), printed(capsys, "mini")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from synvita.core.chosen import ChosenClip
 from synvita.core.records import Clip, ClipWeight, ScoredClip, Triplet
 from synvita.core.store import parse_lines
 from synvita.triplets.negatives.captions import Caption
@@ -26,6 +27,7 @@ DOCUMENTED = {
         ("negatives/negatives.jsonl", Negative),
         ("clips/<generator>/clips.jsonl", Clip),
         ("scores/<scorer>/scores.jsonl", ScoredClip),
+        ("chosen_clips.jsonl", ChosenClip),
         ("weights/<scorers>-<criterion>.jsonl", ClipWeight),
     ],
 )

@@ -113,7 +113,7 @@ def test_rows_of_a_table_are_means_over_the_same_seeds():
     assert on_common_seeds(["a", "c"], arms) == {"a": arms["a"], "c": arms["c"]}  # nothing in common: all, and counted
 
 
-@pytest.mark.parametrize("name", ["results", "results_former"])
+@pytest.mark.parametrize("name", ["results", "results_simulator", "results_former"])
 def test_the_committed_tables_are_those_of_the_committed_results_and_say_what_they_are_of(name):
     results = json.loads((DOCS / f"{name}.json").read_text())
     assert (DOCS / f"{name}.md").read_text() == render(results)
@@ -122,16 +122,20 @@ def test_the_committed_tables_are_those_of_the_committed_results_and_say_what_th
 
 
 def test_every_committed_study_has_todays_rows_and_at_least_three_seeds():
-    results = json.loads((DOCS / "results.json").read_text())
-    assert results["studies"] == study.studies()
-    for name in ("arms", "bases"):
-        for arm in results["studies"][name].values():
-            assert len(results["arms"][arm]) >= 3, (name, arm)
-    assert all("per_type.object" in figures for figures in results["arms"]["off_the_shelf"].values())
+    for file, recipe, names in (
+        ("results", "mini", ("arms",)),
+        ("results_simulator", "mini_simulator", ("arms", "bases")),
+    ):
+        results = json.loads((DOCS / f"{file}.json").read_text())
+        assert (results["recipe"], results["studies"]) == (recipe, study.studies())
+        for name in names:
+            for arm in results["studies"][name].values():
+                assert len(results["arms"][arm]) >= 3, (file, name, arm)
+        assert all("per_type.object" in figures for figures in results["arms"]["off_the_shelf"].values())
 
 
 def test_the_base_that_is_shipped_judges_by_shapes():
-    results = json.loads((DOCS / "results.json").read_text())["arms"]
+    results = json.loads((DOCS / "results_simulator.json").read_text())["arms"]
     assert all(figures["per_type.object"] > 0.8 for figures in results["off_the_shelf"].values())
     blind = results[f"off_the_shelf@{study.SHAPE_BLIND}"]
     assert all(0.45 < figures["per_type.object"] < 0.55 for figures in blind.values())

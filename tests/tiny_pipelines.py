@@ -50,6 +50,13 @@ def wan():
     return diffusers.WanPipeline(tokenizer(512), text, vae, scheduler, transformer)
 
 
+def wan22():
+    """Two networks: one for the noisy steps, one for the last."""
+    one, other = wan(), wan()
+    parts = {name: getattr(one, name) for name in ("tokenizer", "text_encoder", "vae", "scheduler", "transformer")}
+    return diffusers.WanPipeline(**parts, transformer_2=other.transformer, boundary_ratio=0.875)
+
+
 def ltx():
     transformer = diffusers.LTXVideoTransformer3DModel(
         in_channels=8, out_channels=8, num_attention_heads=4, attention_head_dim=8, cross_attention_dim=32,
@@ -63,12 +70,27 @@ def ltx():
     return diffusers.LTXPipeline(diffusers.FlowMatchEulerDiscreteScheduler(), vae, text, tokenizer(128), transformer)
 
 
-MAKE = {"cogvideox": cogvideox, "cogvideox15": cogvideox15, "wan": wan, "ltx": ltx}
+def ltx_from_image():
+    return diffusers.LTXImageToVideoPipeline(**ltx().components)
+
+
+def cogvideox_from_image():
+    """The picture's latents stand beside the noise."""
+    parts = cogvideox().components
+    parts["transformer"] = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=16, in_channels=8, out_channels=4, time_embed_dim=2,
+        text_embed_dim=32, num_layers=1, sample_width=4, sample_height=4, sample_frames=9, max_text_seq_length=226,
+    )  # fmt: skip
+    return diffusers.CogVideoXImageToVideoPipeline(**parts)
+
+
+IMAGE = {"ltx": ltx_from_image, "cogvideox": cogvideox_from_image}  # image to video
+MAKE = {"cogvideox": cogvideox, "cogvideox15": cogvideox15, "wan": wan, "wan22": wan22, "ltx": ltx}
 SMALL = {"dtype": "float32", "height": 32, "width": 32, "frames": 9, "steps": 2}
 
 
-def save(name, folder):
+def save(name, folder, made=MAKE):
     """The folder, with the pipeline in it; its weights are decided by its name."""
     torch.manual_seed(sum(name.encode()))
-    MAKE[name]().save_pretrained(folder)
+    made[name]().save_pretrained(folder)
     return folder

@@ -204,6 +204,39 @@ class Run:
         self.config("report")
         return stages.make_report(self.folder, look)
 
+    def compare(
+        self,
+        *others: str | Path | Run,
+        arms: Names = None,
+        models: Names = None,
+        tasks: Names = None,
+        reference: str | None = None,
+        seed: int | None = None,
+        draws: int | None = None,
+        paper: bool = False,
+        out: str | Path | None = None,
+    ) -> dict[str, Any]:
+        """What was asked here and in other run folders, side by side: the same arms of each, minus this one's.
+
+        Args:
+            others: run folders; none: the arms of this one, each minus `real_only`.
+            arms, models, tasks: these only (default: all that were asked); a type's task is like "per_type.flip".
+            reference: the run, model or arm that the others are compared with (default: this run; `real_only`).
+            seed: of training (default: each run's own). draws: bootstrap resamples of videos (default 2000).
+            paper: put the paper's published numbers beside.
+            out: a file to write as well: .html (a page), .md or .json.
+        Returns: figures with intervals, differences with intervals, p and verdict, all as fractions.
+        """
+        from synvita.api.compare import compare_runs, question
+
+        way_out = "a run folder, as text, pathlib.Path or Run"
+        runs = [
+            o.folder if isinstance(o, Run) else arguments.path(f"others[{i}]", o, way_out) for i, o in enumerate(others)
+        ]
+        file = None if out is None else arguments.path("out", out, "a file, as text or pathlib.Path")
+        asked = question(arms, models, tasks, reference, seed, draws)
+        return compare_runs([self.folder, *runs], asked, arguments.flag("paper", paper), file)
+
     def status(self) -> dict[str, str]:
         """Stage, part or arm -> what is there, what is missing, what was set aside."""
         return inventory.states(self.folder, self.config("status"))

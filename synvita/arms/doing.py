@@ -12,12 +12,14 @@ from pathlib import Path
 from synvita.arms.left import EVERYTHING, Do, Model, arm_work, asking
 from synvita.children import DONE, FROM_STDIN, Children
 from synvita.core.artefacts import check_clips, read_clips
+from synvita.core.chosen import read_chosen
 from synvita.core.pool import in_processes
 from synvita.core.progress import progress, tick_parent
 from synvita.core.run_folder import again, need, only_one
 from synvita.core.stage import claim_folder
 from synvita.core.store import read_records
 from synvita.core.vocabulary import UNTRAINED
+from synvita.publish.card import write_card
 from synvita.recipes import RunConfig
 from synvita.train.config import TrainConfig
 from synvita.train.examples import weights_for
@@ -35,10 +37,13 @@ def do_arm(
     from synvita.executors import local
     from synvita.train.loop import train_arm
 
+    first = not int(os.environ.get("RANK", "0"))  # several processes train, one writes and asks
     if do.train and arm != UNTRAINED:
         claim_folder(run, Model.of(config.train))
-        train_arm(run, arm, config.train.arms[arm], config.train, seed, tick)
-    if not do.ask or int(os.environ.get("RANK", "0")):  # several processes train, one asks
+        folder = train_arm(run, arm, config.train.arms[arm], config.train, seed, tick)
+        if first:
+            write_card(folder)
+    if not do.ask or not first:
         return
     for stage in asking(run, config, arm, seed, do.asked):
         local.run(stage, run, tick=per_batch(tick, stage.batch))
@@ -190,7 +195,8 @@ def videos_of(run: Path, do: Do) -> list[str]:
     videos: list[str] = []
     if do.train:
         videos += [t.video for t in read_records(run / "triplets.jsonl", Triplet) if t.split == "train"]
-        videos += [clip.file for clip in read_clips(run).values()]
+        passed_over = {clip for one in read_chosen(run) for clip in one.others}  # no arm uses them
+        videos += [clip.file for name, clip in read_clips(run).items() if name not in passed_over]
         if (run / "items.jsonl").exists():
             for item in read_records(run / "items.jsonl", Item):
                 videos += [item.video, *(video for video, _ in item.clips)]

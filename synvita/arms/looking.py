@@ -62,22 +62,22 @@ def look(
         configs: of each base model. arms: its folder -> arms that are asked, or were read from tables.
         tasks: None: all that the run has.
     """
-    assert how.look is not None
+    assert (part := how.look) is not None
     how = replace(how, workers=1) if how.executor == "local" else how  # here: processes would load the model each
     place, first = run / FOLDER, configs[0]
     with only_one(run, FOLDER):
         remove(place, run)
         told: dict[str, Any] = {}
         for config in configs:
-            views = {stage.task: View.of(run, stage, how.look) for stage in stages_of(run, config, UNTRAINED, tasks)}
+            views = {stage.task: View.of(run, stage, part) for stage in stages_of(run, config, UNTRAINED, tasks)}
             told |= {task: view.size for task, view in views.items()}
             for arm in arms[config.train.home]:
                 folder = place / config.train.home / "pairs" / arm / str(config.train.seed)
                 for task, rows in rows_of_arm(run, config, arm, how, tasks).items():
                     write_records(folder / f"{task}.jsonl", views[task].of_rows(rows))
         some = {home: names for home, names in arms.items() if names}
-        facts = {"limit": how.look.items, "tasks": told}
-        return collect(run, some, first.train.seed, first.evaluate, tasks, (place, facts))
+        facts = {"limit": part.items, "tasks": told}
+        return collect(run, some, first.train.seed, first.evaluate, tasks, look=(place, facts))
 
 
 def stages_of(run: Path, config: RunConfig, arm: str, tasks: Sequence[str] | None) -> list[AskPairs]:

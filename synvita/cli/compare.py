@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ examples:
   synvita compare runs/A                                    the arms of one run, each with real_only
   synvita compare runs/A runs/B --against paper             the same arms of two runs, B minus A
   synvita compare runs/A --models one,two --arms synvita    base models of one run
+  synvita compare runs/A runs/B --out compared.html         as a page: verdicts in words, differences drawn
 
 Runs that were asked different pairs are compared on those that they share; what is left out is counted.
 Fractions, and differences by class, are in --out FILE.json.
@@ -38,48 +38,29 @@ def add_parser(commands: Any, whole: Callable[[str], int], positive: Callable[[s
     )
     parser.add_argument("--seed", type=whole, help="of training (default: each run's own)")
     parser.add_argument("--draws", type=positive, help="bootstrap resamples of videos (default 2000)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the tables: FILE.json or FILE.md")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="also write it: FILE.html (a page), FILE.md or FILE.json"
+    )
     parser.set_defaults(call=run_compare)
 
 
 def run_compare(a: argparse.Namespace, flags: list[str]) -> int:
+    from synvita.api.compare import compare_runs, question
     from synvita.cli.configuration import refuse
-    from synvita.cli.run import say
-    from synvita.core.store import write_atomic
-    from synvita.evaluate.compare import compare
-    from synvita.report.comparison import as_markdown, as_text, paper_beside, tables
+    from synvita.cli.run import chosen, say
+    from synvita.report.comparison import as_text, tables
 
     refuse(flags)
-    if a.out is not None and a.out.suffix not in (".json", ".md"):
-        raise ValueError(f"--out: {a.out}: give a file that ends in .json or .md")
-    found = compare(a.runs, question(a))
-    if a.against == "paper":
-        found["paper"] = paper_beside([row["task"] for one in found["comparisons"] for row in one["tasks"]])
-        if not found["paper"]:
-            found["notes"].append("--against paper: none of these tasks is one of the paper's")
-    every = tables(found)
-    say(as_text(every, found["notes"]))
-    if a.out is not None:
-        text = as_markdown(every, found["notes"]) if a.out.suffix == ".md" else json.dumps(found, indent=1) + "\n"
-        write_atomic(a.out, text)
-    return 3 if says_left_out(found) else 0
-
-
-def question(a: argparse.Namespace) -> Any:
-    from synvita.cli.run import chosen
-    from synvita.core.records import Misalignment
-    from synvita.core.vocabulary import FIGURES, check_names
-    from synvita.evaluate.compare import DRAWS, Question
-    from synvita.evaluate.config import EvaluateConfig
-
-    some = {
-        name: None if (given := getattr(a, name)) is None else chosen(given, f"--{name}") for name in ("arms", "models")
+    names = {
+        name: None if (given := getattr(a, name)) is None else chosen(given, f"--{name}")
+        for name in ("arms", "models", "tasks")
     }
-    known = dict.fromkeys([*(task.name for task in FIGURES), *(f"per_type.{kind}" for kind in Misalignment)])
-    tasks = None if a.tasks is None else check_names(chosen(a.tasks, "--tasks"), known, "--tasks")
-    return Question(
-        **some, tasks=tasks, reference=a.reference, seed=a.seed, measure=EvaluateConfig(draws=a.draws or DRAWS)
-    )
+    asked = question(**names, reference=a.reference, seed=a.seed, draws=a.draws)
+    computed = compare_runs(a.runs, asked, paper=a.against == "paper", out=a.out)
+    say(as_text(tables(computed), computed["notes"]))
+    if a.out is not None:
+        say(f"\ncompare: {a.out}")
+    return 3 if says_left_out(computed) else 0
 
 
 def says_left_out(found: dict[str, Any]) -> bool:

@@ -28,8 +28,16 @@ def settled(arguments: argparse.Namespace, flags: list[str], claim: bool = True)
 
 
 def restrict(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Flags that stand for several settings: `train --synthetic-types` and `--generators` are of every arm that uses
+    """Flags that stand for other settings: `train --synthetic-types` and `--generators` are of every arm that uses
     synthetic clips, `weigh --device` is of every scorer that has a model."""
+    if arguments.command == "generate" and arguments.best_of is not None:
+        values["generate"] = dict(values.get("generate") or {}) | {"best_of": arguments.best_of}
+    if arguments.command == "generate" and arguments.from_first_frame:
+        names = (arguments.generators or values.get("generate", {}).get("generator", "")).split(",")
+        entries = values.setdefault("generators", {})
+        entries |= {name: dict(entries.get(name, {})) | {"from_first_frame": True} for name in names if name}
+    if arguments.command == "weigh":
+        select(values, arguments)
     if arguments.command == "weigh" and arguments.device is not None:
         place(values, arguments)
     if arguments.command != "train":
@@ -42,6 +50,20 @@ def restrict(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str,
             if isinstance(arm, dict) and arm.get("weights", "none") != "none":
                 arm[name] = given.split(",")
     return values
+
+
+def select(values: dict[str, Any], arguments: argparse.Namespace) -> None:
+    """`weigh --select best --judge S`, `--select all`. ValueError: one without the other."""
+    weigh = dict(values.get("weigh") or {})
+    if arguments.judge is not None and arguments.select != "best":
+        raise ValueError(f"--judge: {arguments.judge} chooses nothing; give --select best, too")
+    if arguments.select == "best":
+        weigh["judge"] = weigh.get("judge") if arguments.judge is None else arguments.judge
+        if not weigh["judge"]:
+            raise ValueError("--select best: nobody chooses; give --judge with a scorer, or an ensemble like a+b")
+    elif arguments.select == "all":
+        weigh["judge"] = ""
+    values["weigh"] = weigh
 
 
 def place(values: dict[str, Any], arguments: argparse.Namespace) -> None:

@@ -23,7 +23,8 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument("--run", type=Path, required=True, metavar="DIR", help="the run folder")
-    parser.add_argument("--format", choices=["videofolder"], default="videofolder", help="Hugging Face's VideoFolder")
+    formats = "Hugging Face's VideoFolder (default), or tar shards of WebDataset"
+    parser.add_argument("--format", choices=["videofolder", "webdataset"], default="videofolder", help=formats)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     parser.add_argument("--generators", metavar="A,B", help="clips of these generators only (default: all)")
     parser.set_defaults(call=run_export)
@@ -32,12 +33,14 @@ def add_parser(commands: Any) -> None:
 def run_export(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita.cli.configuration import refuse
     from synvita.cli.run import chosen, say
+    from synvita.publish.shards import export_shards
     from synvita.publish.videofolder import export
 
     refuse(flags)
     if not (a.run / "config.yaml").exists():
         raise ValueError(f"--run: {a.run} is no run folder (no config.yaml)")
-    done = export(a.run, a.out, None if a.generators is None else chosen(a.generators, "--generators"))
+    write = export if a.format == "videofolder" else export_shards
+    done = write(a.run, a.out, None if a.generators is None else chosen(a.generators, "--generators"))
     for clip, reason in done.set_aside.items():
         sys.stderr.write(f"{clip}: {reason}\n")
     say(f"export: {done.clips} clips in {a.out}, {len(done.set_aside)} set aside")

@@ -9,6 +9,7 @@ from typing import Any
 
 from synvita import __version__
 from synvita.cli import (
+    app,
     benchmarks,
     clip,
     compare,
@@ -128,12 +129,24 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--dry-run", action="store_true", help="make nothing: say clips, hours, gigabytes, long prompts"
     )
+    generate.add_argument(
+        "--from-first-frame",
+        action="store_true",
+        help="image-to-video: start with the real video's first frame",
+    )
+    generate.add_argument(
+        "--best-of", type=positive, metavar="N", help="make N clips of each caption; then: synvita weigh --select best"
+    )
     clip.add_parser(commands, whole)
     weigh = stage(
         "weigh", "stage 3: score every clip with both captions and turn the scores into weights", run.run_weigh
     )
     weigh.add_argument("--scorers", metavar="A,B", help="score with these, and weigh with them as one ensemble")
     weigh.add_argument("--device", help="of these scorers: cpu (default), cuda, cuda:1, mps; bfloat16 where no cpu")
+    weigh.add_argument(
+        "--select", choices=["best", "all"], help="use one clip per triplet and generator, or all of them"
+    )
+    weigh.add_argument("--judge", metavar="S", help="with --select best: the scorer, or ensemble a+b, that chooses")
     weigh.add_argument("--report", action="store_true", help="score nothing: say where scorers are blind, by type")
     weigh.add_argument(
         "--truth", type=Path, metavar="TABLE", help="with --report: clip_id or file, shows_target (1, 0) of some clips"
@@ -172,6 +185,7 @@ def parser() -> argparse.ArgumentParser:
     publish.add_parser(commands)
     score.add_parser(commands)
     add_executors(rank.add_parser(commands, positive), shards=False)
+    app.add_parser(commands, positive)
 
     over_seeds = commands.add_parser(
         "study",
@@ -182,9 +196,12 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     over_seeds.add_argument(
-        "name", help="arms, criteria, objective, scorers, margin, lambda, misalignment, bases, table_6; or report"
+        "name",
+        help="arms, criteria, objective, scorers, margin, lambda, misalignment, bases, generators, best_of, table_6; "
+        "or report",
     )
     over_seeds.add_argument("--run", type=Path, required=True, metavar="DIR", help="the folder of all studies")
+    over_seeds.add_argument("--recipe", default="mini", help="a recipe in the miniature (default: mini)")
     over_seeds.add_argument("--seeds", type=positive, default=5, help="seeds 0, 1, ... (default 5)")
     over_seeds.add_argument("--workers", type=positive, default=2, help="arms at a time, one thread each (default 2)")
     over_seeds.add_argument(

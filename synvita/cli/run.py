@@ -93,8 +93,17 @@ def run_weigh(a: argparse.Namespace, flags: list[str]) -> int:
         return report_weights(a)
     scorers = None if a.scorers is None else chosen(a.scorers, "--scorers")
     say_counts("weigh", run.weigh(scorers, **work(a)))
+    warn_of_judges(a.run)
     say("weigh: a score is " + ", ".join(f"the {kind} of {name}" for name, kind in quantities(a.run).items()))
     return left_out(a.run, "weigh") if a.shard is None else 0
+
+
+def warn_of_judges(run: Path) -> None:
+    from synvita.core.chosen import judges_that_weigh
+
+    for group, both in judges_that_weigh(run).items():
+        text = f"{' and '.join(both)} chose the clips that {group} weighs, so these weights are too high"
+        sys.stderr.write(f"note: {text}; let another scorer choose or weigh\n")
 
 
 def report_weights(a: argparse.Namespace) -> int:

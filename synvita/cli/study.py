@@ -27,9 +27,10 @@ def run_study(a: argparse.Namespace, flags: list[str]) -> int:
             )
         found = study.collect(a.run)
     else:
-        base = build(RunConfig, override(recipe("mini").as_dict(), flags))
-        found = study.run_study(a.run, a.name, a.seeds, a.workers, base)
+        base = build(RunConfig, override(recipe(a.recipe).as_dict(), flags))
+        found = study.run_study(a.run, a.name, a.seeds, a.workers, base, a.recipe)
     text = render(read_json(found))
     write_atomic(a.out or a.run / "results.md", text)
     sys.stdout.write(f"study: {found}, tables in {a.out or a.run / 'results.md'}\n")
-    return max((left_out(run, "study") for run in sorted(a.run.glob("seed-*"))), default=0)
+    runs = [*a.run.glob("seed-*"), *(path.parent for path in a.run.glob("seed-*/*/config.yaml"))]
+    return max((left_out(run, "study") for run in sorted(runs)), default=0)

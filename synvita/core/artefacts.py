@@ -116,6 +116,7 @@ def stamp_weights(
     made_from = read_json(path).get("made_from", {}) if path.exists() else {}
     for name, files in (made or {}).items():
         made_from[name] = {file: digests.of(file) for file in files}
+    made_from = {name: files for name, files in made_from.items() if (path.parent / name).exists()}
     digests.save()
     told = {"scorers": list(scorers), "criteria": list(criteria), "made_from": dict(sorted(made_from.items()))}
     write_atomic(path, json.dumps(told, indent=1) + "\n")

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def check_name(knob: str, value: Any) -> str:
@@ -20,6 +21,11 @@ def check_name(knob: str, value: Any) -> str:
             "take 1 to 64 letters, digits or _ . - and begin with a letter or digit"
         )
     return value
+
+
+def hub_name(text: str) -> bool:
+    """Whether it is written like a repository of a model hub, owner/name."""
+    return HUB_NAME.fullmatch(text) is not None
 
 
 def folder_name(backend: str, knob: str) -> str:

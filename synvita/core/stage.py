@@ -47,6 +47,7 @@ class Stage(Protocol):
     batch: how many items `work` gets at once.
     whole: the file holds the items and nothing else; False: what others have left stays.
     retry: may be there: what goes on where a run ended, in a message (default: the command on its run folder).
+    part_of(item): may be there: a number; batches are made of items of one number.
     stamp: settings and revision, the identity of what it makes: the same folder with another stamp is refused.
     """
 
@@ -80,6 +81,16 @@ class Stage(Protocol):
 
     def close(self) -> None:
         """End what `setup` began; also called where it never was."""
+
+
+def batches_of(stage: Stage, items: dict[str, Any]) -> list[list[str]]:
+    """Keys in batches of items of one part, in the order of parts and keys; most stages have one part only."""
+    part_of = getattr(stage, "part_of", lambda _: 0)
+    parts: dict[Any, list[str]] = {}
+    for key, item in items.items():
+        parts.setdefault(part_of(item), []).append(key)
+    every = [keys for _, keys in sorted(parts.items())]
+    return [keys[i : i + stage.batch] for keys in every for i in range(0, len(keys), stage.batch)]
 
 
 class Stamped(Protocol):

@@ -15,6 +15,7 @@ import numpy as np
 
 from synvita.core.artefacts import quantities, read_scores
 from synvita.core.identity import Digests
+from synvita.core.pool import in_processes
 from synvita.core.records import Misalignment
 from synvita.core.store import write_atomic
 from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, Task, tasks
@@ -30,6 +31,7 @@ from synvita.evaluate.pairs import Joined, Rows, join_pairs, read_pairs
 from synvita.evaluate.weight_quality import beside_ensemble, score_differences, weight_quality
 
 TEMPORAL = {Misalignment.ACTION, Misalignment.FLIP}
+WORTH_A_PROCESS = 4_000_000  # bytes of pair files: their figures take longer than a process takes to import
 
 
 def subsets(pairs: dict[str, Rows]) -> dict[str, Rows]:
@@ -174,6 +176,7 @@ def collect(
     seed: int,
     config: EvaluateConfig,
     only: Sequence[str] | None = None,
+    workers: int = 1,
     look: tuple[Path, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Read all pair files, compute everything, write `results.json` (fractions; strict JSON, so null and never NaN).
@@ -182,13 +185,18 @@ def collect(
         arms: base model's folder, like `models/NAME` -> its arms. The first one's results are the file's `arms`, the
             others stand under `models`.
         only: tasks; default: all.
+        workers: processes at most; few pairs are measured in this one.
         look: a folder below the run folder that has pair files of its own and gets the file, and what the file says of
             it under `look`.
     Raises:
         ValueError: a bad row of a pair file or record, as file:line; two arms' files that contradict each other.
     """
     place, told = (run, {}) if look is None else (look[0], {"look": look[1]})
-    of_model = {home: model_results(run, place, home, some, seed, config, only) for home, some in arms.items()}
+    size = sum(path.stat().st_size for path in pair_files(place, arms, seed, only))
+    many = workers if size > WORTH_A_PROCESS else 1
+    of_model = {
+        home: model_results(run / home, place / home, some, seed, config, only, many) for home, some in arms.items()
+    }
     say_sizes(run, of_model)
     first, *others = of_model
     results: dict[str, Any] = {**told, "model": first.removeprefix("models/"), "arms": of_model[first]}
@@ -210,38 +218,56 @@ def made_from(
     run: Path, place: Path, arms: dict[str, list[str]], seed: int, only: Sequence[str] | None = None
 ) -> dict[str, str]:
     """Pair file, relative to the run folder -> its digest."""
-    folders = [place / home / "pairs" / arm / str(seed) for home, some in arms.items() for arm in some]
-    paths = [path for folder in folders for path in sorted(folder.glob("*.jsonl"))]
     digests = Digests(run)
-    wanted = [path.relative_to(run).as_posix() for path in paths if only is None or path.stem in only]
-    found = {file: digests.of(file) for file in wanted}
+    found = {
+        file: digests.of(file)
+        for file in (path.relative_to(run).as_posix() for path in pair_files(place, arms, seed, only))
+    }
     digests.save()
     return found
 
 
+def pair_files(run: Path, arms: dict[str, list[str]], seed: int, only: Sequence[str] | None) -> list[Path]:
+    folders = [run / home / "pairs" / arm / str(seed) for home, some in arms.items() for arm in some]
+    paths = [path for folder in folders for path in sorted(folder.glob("*.jsonl"))]
+    return [path for path in paths if only is None or path.stem in only]
+
+
 def model_results(
-    run: Path,
-    place: Path,
-    home: str,
+    home: Path,
+    asked: Path,
     arms: list[str],
     seed: int,
     config: EvaluateConfig,
     only: Sequence[str] | None = None,
+    workers: int = 1,
 ) -> dict[str, Any]:
-    """Arm -> its figures, and its differences to the baseline of the same base model. `place`: of the pair files."""
-    folders = {arm: place / home / "pairs" / arm / str(seed) for arm in arms}
-    pairs = {arm: read_pairs(folder, only) for arm, folder in folders.items()}
-    found: dict[str, Any] = {}
-    for arm in arms:
-        facts = arm_facts(run / home, arm, seed)
-        figures = {"weights_from": facts["weights_from"], **arm_results(pairs[arm], config)}
-        for key in ("triplets", "with_clip", "without_clip", "set_aside", "temporal_attention", "scores_from"):
-            if key in facts:
-                figures[key] = facts[key]
-        if BASELINE in pairs and arm != BASELINE:
-            try:
-                figures[f"minus_{BASELINE}"] = differences(pairs[arm], pairs[BASELINE], config)
-            except ValueError as error:
-                raise ValueError(f"{folders[arm]}: {error}; ask one of them again") from None
-        found[arm] = figures
-    return found
+    """Arm -> its figures, and its differences to the baseline of the same base model.
+
+    Args:
+        home: the model's folder. asked: the folder that has its `pairs/`: the same, but of a look.
+        workers: processes that measure an arm each; it pays from a few thousand pairs an arm.
+    """
+    calls = [(arm, (home, asked, arm, arms, seed, config, only)) for arm in arms]
+    if workers == 1:
+        return {arm: figures_of(*arguments) for arm, arguments in calls}
+    measured = dict(in_processes(figures_of, calls, min(workers, len(arms))))
+    return {arm: measured[arm] for arm in arms}
+
+
+def figures_of(
+    home: Path, asked: Path, arm: str, arms: list[str], seed: int, config: EvaluateConfig, only: Sequence[str] | None
+) -> dict[str, Any]:
+    """One arm of `model_results`."""
+    pairs, facts = read_pairs(asked / "pairs" / arm / str(seed), only), arm_facts(home, arm, seed)
+    figures = {"weights_from": facts["weights_from"], **arm_results(pairs, config)}
+    for key in ("triplets", "with_clip", "without_clip", "set_aside", "temporal_attention", "scores_from"):
+        if key in facts:
+            figures[key] = facts[key]
+    if BASELINE in arms and arm != BASELINE:
+        baseline = read_pairs(asked / "pairs" / BASELINE / str(seed), only)
+        try:
+            figures[f"minus_{BASELINE}"] = differences(pairs, baseline, config)
+        except ValueError as error:
+            raise ValueError(f"{asked / 'pairs' / arm / str(seed)}: {error}; ask one of them again") from None
+    return figures

@@ -47,12 +47,12 @@ def tasks(run: Path, only: Sequence[str] | None = None) -> dict[str, Rows]:
     Raises:
         FileNotFoundError: no triplets.jsonl. ValueError: a bad line of it or of a benchmark, as file:line.
     """
-    triplets = read_records(run / "triplets.jsonl", Triplet, ("id",))
+    wanted = [task for task in vocabulary.tasks() if only is None or task.name in only]
+    whole = any(task.split for task in wanted) or not (run / "triplets.jsonl").exists()
+    triplets = read_records(run / "triplets.jsonl", Triplet, ("id",)) if whole else []
     unseen = unseen_words(triplets)
     found = {}
-    for task in vocabulary.tasks():
-        if only is not None and task.name not in only:
-            continue
+    for task in wanted:
         path = run / "benchmarks" / f"{task.name}.jsonl"
         if task.split:
             found[task.name] = entailment_rows(triplets, task.split, unseen)

@@ -21,7 +21,7 @@ from synvita.evaluate import intervals, metrics
 
 
 def weight_quality(run: Path, scorers: Sequence[str] | None = None) -> dict[str, Any]:
-    """ROC-AUC of the learned weights against the simulator's truth, over all clips and per misalignment type.
+    """ROC-AUC of the learned weights against the truth, over all clips and per misalignment type.
 
     The interval resamples clips: what triplets share is drawn together.
 

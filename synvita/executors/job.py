@@ -19,7 +19,7 @@ from typing import Any
 from synvita.core.progress import progress
 from synvita.core.run_folder import again, only_one, remove
 from synvita.core.set_aside import read_set_aside, set_aside
-from synvita.core.stage import SetAside, Stage, check_stamp, claim_folder
+from synvita.core.stage import SetAside, Stage, batches_of, check_stamp, claim_folder
 from synvita.core.store import Appender, parse_lines, write_records
 from synvita.executors.part import Look, Shard
 
@@ -58,7 +58,7 @@ class Job:
         self.reasons: dict[str, str] = {}
         self.done = {key for key, item in self.items.items() if stage.is_done(run, item, self.known(key))}
         keys = list(self.items)
-        batches = [keys[i : i + stage.batch] for i in range(0, len(keys), stage.batch)]
+        batches = batches_of(stage, self.items)
         mine = batches if part is None else part.choose(batches)
         self.todo = [batch for batch in mine if not self.done.issuperset(batch)]
         self.own = {key for batch in mine for key in batch}

@@ -26,6 +26,7 @@ from synvita.generate.generator import GENERATORS, ask, load_generator, named
 from synvita.generate.look import is_black, is_static
 
 STALE_SECONDS = 600  # writing one clip takes less
+MOST = 1000  # clips of one caption
 
 Entries = Mapping[str, Mapping[str, Any]]
 
@@ -36,13 +37,24 @@ class GenerateConfig:
 
     generator: a name of the section generators, a known one, or module:Class.
     seed: every clip's own seed is derived from it.
+    best_of: clips of each caption, each with a seed of its own; synvita weigh --select best chooses one.
     """
 
     generator: str = "world_simulator"
     seed: int = 0
+    best_of: int = 1
 
     def __post_init__(self) -> None:
         require_whole("--generate.seed", self.seed)
+        check_best_of("--generate.best-of", self.best_of)
+
+
+def check_best_of(knob: str, value: Any) -> int:
+    """ValueError: no number of clips."""
+    require_whole(knob, value)
+    if not 1 <= value <= MOST:
+        raise ValueError(f"{knob}: {value} clips of each caption; give 1 to {MOST}")
+    return int(value)
 
 
 def generator_part(name: str, entries: Entries, knob: str = "--generate.generator") -> Part:
@@ -57,15 +69,18 @@ def generator_part(name: str, entries: Entries, knob: str = "--generate.generato
 
 
 class MakeClips:
-    """The stage (`core.stage.Stage`) of one generator: a clip for each training triplet's negative caption."""
+    """The stage (`core.stage.Stage`) of one generator: `best_of` clips for each training triplet's negative caption.
+
+    How many is no part of its stamp: more may be made later beside those that are there, which stay what they are.
+    """
 
     command, what, file = "generate", "generate: synthetic clips", "clips.jsonl"
     whole = False
     key_field = "clip_id"
     unique: tuple[str, ...] = ("clip_id",)
 
-    def __init__(self, part: Part, seed: int):
-        self.part, self.seed = part, seed
+    def __init__(self, part: Part, seed: int, best_of: int = 1):
+        self.part, self.seed, self.best_of = part, seed, best_of
         self.generator = load_generator(part)
         self.told: dict[str, Any] = self.generator.describe()
         self.folder = f"clips/{part.folder}"
@@ -73,37 +88,50 @@ class MakeClips:
         self.batch = part.batch if part.batch > 1 else getattr(self.generator, "usual_batch", 1)
         self.digests: Digests | None = None
         self.tidied = False
+        self.index: dict[str, int] = {}  # clip id -> which of its caption's clips it is, from 0
         self.resources: Resources = resources_of(part.options)
 
     @classmethod
-    def of_stamp(cls, stamp: dict[str, Any], entries: Entries) -> MakeClips:
+    def of_stamp(cls, stamp: dict[str, Any], entries: Entries, best_of: int = 1) -> MakeClips:
         """The stage that made a folder. ValueError: its generator cannot be loaded."""
-        return cls(Part.of_stamp("generators", stamp["generator"], entries), stamp["seed"])
+        return cls(Part.of_stamp("generators", stamp["generator"], entries), stamp["seed"], best_of)
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to a worker: the settings."""
-        return vars(self) | {"generator": None, "digests": None}
+        return vars(self) | {"generator": None, "digests": None, "index": {}}
 
-    def needed(self, run: Path) -> dict[str, Clip]:
-        """Training triplet -> the clip it needs. Equal requests of several triplets are one clip."""
+    def needed(self, run: Path) -> dict[str, list[Clip]]:
+        """Training triplet -> the clips it needs, by their index. Equal requests of several triplets are one clip."""
+        self.see(run)
         triplets = [t for t in read_records(run / "triplets.jsonl", Triplet, ("id",)) if t.split == "train"]
-        return {triplet.id: self.request(triplet) for triplet in triplets}
+        return {triplet.id: [self.request(triplet, i) for i in range(self.best_of)] for triplet in triplets}
 
-    def request(self, triplet: Triplet) -> Clip:
+    def see(self, run: Path) -> None:
+        """Tell a generator that looks at real videos where they are."""
+        if hasattr(self.generator, "run"):
+            self.generator.run = run
+
+    def request(self, triplet: Triplet, index: int = 0) -> Clip:
         """A clip as it will be recorded. ValueError: the generator needs what the triplet does not say."""
         more = self.generator.settings(triplet) if hasattr(self.generator, "settings") else {}
         settings = self.told.get("settings", {}) | more
         name, caption, revision = self.part.folder, triplet.negative_caption, self.told["revision"]
-        seed = seed_of("clip", caption, name, settings, self.seed)
+        seed = seed_of("clip", caption, name, settings, self.seed, *([index] if index else []))
         key = clip_id(caption, name, revision, settings, seed)
         return Clip(key, caption, name, revision, settings, seed, f"{self.folder}/{key}.mp4")
 
     def items(self, run: Path) -> list[Clip]:
         self.digests = Digests(run)
-        return list({clip.clip_id: clip for clip in self.needed(run).values()}.values())
+        every = [(index, clip) for clips in self.needed(run).values() for index, clip in enumerate(clips)]
+        self.index = {clip.clip_id: index for index, clip in every}
+        return list({clip.clip_id: clip for _, clip in every}.values())
 
     def key(self, item: Clip) -> str:
         return item.clip_id
+
+    def part_of(self, item: Clip) -> int:
+        """Clips share a batch with those of their own index, so that a later call for more of them changes no batch."""
+        return self.index.get(item.clip_id, 0)
 
     def is_done(self, run: Path, item: Clip, records: Sequence[dict[str, Any]]) -> bool:
         """A clip whose file is gone, empty or another one than was recorded is made again."""
@@ -124,6 +152,7 @@ class MakeClips:
         if not self.tidied:
             remove_half_written(run / self.folder)
             self.tidied = True
+            self.see(run)
         start = time.monotonic()
         videos = self.videos(batch)
         steps, seconds = self.told.get("settings", {}).get("steps"), (time.monotonic() - start) / len(batch)
@@ -186,6 +215,6 @@ def link(run: Path, stage: MakeClips) -> int:
         if clip.digest and (run / clip.file).is_file():
             digests.note(clip.file, clip.digest)
     digests.save()
-    links = {triplet: [c.clip_id] for triplet, c in stage.needed(run).items() if c.clip_id in there}
-    write_links(run, {stage.part.folder: links})
+    links = {t: [c.clip_id for c in clips if c.clip_id in there] for t, clips in stage.needed(run).items()}
+    write_links(run, {stage.part.folder: {triplet: clips for triplet, clips in links.items() if clips}})
     return len(there)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
+from synvita.core.identity import Digests
+from synvita.core.records import Triplet
 from synvita.generate.diffusers_folder import PipelineFolder, look_at
+from synvita.generate.first_frame import first_frames, start_of
+from synvita.generate.pipeline_place import check_device, memory, one_line, place
 from synvita.generate.profiles import HOW_TO_WRITE, NEEDED, PROFILES, Profile, check_size, name_of
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -26,8 +30,10 @@ class DiffusersGenerator:
 
     Args:
         checkpoint: a repo or a folder in diffusers' format. device: cpu, cuda, cuda:1, mps.
-        dtype, height, width, frames, fps, steps, guidance, scheduler, tokens: as `Profile`; None: the checkpoint's
-            profile says.
+        dtype, height, width, frames, fps, steps, guidance, guidance_2, scheduler, tokens: as `Profile`; None: the
+            checkpoint's profile says.
+        from_first_frame: of an image-to-video pipeline: each clip starts with the first frame of its triplet's real
+            video, cut to the clip's proportions.
         offload: what lies in the machine's memory instead of the card's. none: nothing. model: all but the part at
             work; every batch pays for moving each part once. sequential: all but the layer at work; the least memory,
             several times slower.
@@ -37,6 +43,7 @@ class DiffusersGenerator:
 
     default: str | None = None
     pipeline: str | None = None
+    digests: Digests | None = None
 
     def __init__(
         self,
@@ -49,15 +56,17 @@ class DiffusersGenerator:
         fps: int | None = None,
         steps: int | None = None,
         guidance: float | None = None,
+        guidance_2: float | None = None,
         scheduler: str | None = None,
         tokens: int | None = None,
         offload: str = "none",
         tiling: bool | None = None,
         slicing: bool = True,
+        from_first_frame: bool = False,
     ):
         given: dict[str, Any] = {
             "dtype": dtype, "height": height, "width": width, "frames": frames, "fps": fps, "steps": steps,
-            "guidance": guidance, "scheduler": scheduler, "tokens": tokens, "tiling": tiling,
+            "guidance": guidance, "guidance_2": guidance_2, "scheduler": scheduler, "tokens": tokens, "tiling": tiling,
         }  # fmt: skip
         self.given: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         self.checkpoint = checkpoint or self.default
@@ -65,13 +74,17 @@ class DiffusersGenerator:
             raise ValueError("checkpoint: none given; give a repo or a folder in diffusers' format")
         self.device, self.offload, self.slicing = device, offload, slicing
         check_values(self.given, offload, device)
-        self.pipe: Any = None
+        if not isinstance(from_first_frame, bool):
+            raise ValueError(f"from_first_frame: {from_first_frame!r}; give true or false")
+        self.from_first_frame, self.run, self.pipe = from_first_frame, Path(), cast(Any, None)
+        if from_first_frame:  # then a clip depends on its triplet, too
+            self.settings = self.start
 
     @cached_property
     def folder(self) -> PipelineFolder:
         """ValueError: as `look_at`; a checkpoint of another pipeline than this name stands for."""
-        found = look_at(str(self.checkpoint))
-        if self.pipeline not in (None, found.kind):
+        found = look_at(str(self.checkpoint), self.from_first_frame)
+        if self.pipeline not in (None, found.kind) and not self.from_first_frame:
             raise ValueError(
                 f"checkpoint: {self.checkpoint} is a {found.kind}, not a {self.pipeline}; "
                 f"use the generator diffusers:{self.checkpoint}"
@@ -91,11 +104,15 @@ class DiffusersGenerator:
         else:
             found = Profile(**self.given)
         check_size(found)
+        if found.guidance_2 and self.folder.index.get("boundary_ratio") is None:
+            raise ValueError(f"guidance_2: {self.checkpoint} has no second network; leave it out")
         return found
 
     def describe(self) -> dict[str, Any]:
         made_by = ("side", "step", "fps")  # what only checks, and what has a place of its own
         settings = {name: value for name, value in asdict(self.profile).items() if name not in made_by}
+        if not self.profile.guidance_2:
+            del settings["guidance_2"]  # clips of pipelines with one network keep the ids they had
         settings |= {"pipeline": self.folder.kind, "fps": self.profile.fps}
         return {
             "revision": self.folder.revision,
@@ -148,19 +165,39 @@ class DiffusersGenerator:
             if count > limit
         }
 
-    def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
+    def start(self, triplet: Triplet) -> dict[str, Any]:
+        """ValueError: the triplet's video is not there."""
+        if self.digests is None or self.digests.run != self.run:
+            self.digests = Digests(self.run)
+        return start_of(triplet, self.run, self.digests)
+
+    def generate(
+        self, captions: Sequence[str], seeds: Sequence[int], settings: Sequence[Mapping[str, Any]] = ()
+    ) -> list[np.ndarray]:
         """(T, H, W, 3) uint8 each; all black where the model's numbers were no numbers (NaN).
 
+        Args:
+            settings: of each clip, where they start from first frames (`first_frame.start_of`).
         Raises:
-            ValueError: an empty caption; what the pipeline itself refuses. MemoryError: with the knobs that need less.
+            ValueError: an empty caption; a video that gives no first frame; what the pipeline itself refuses.
+            MemoryError: with the knobs that need less.
         """
-        import torch
-
         if not all(caption.strip() for caption in captions):
             raise ValueError("the caption is empty; give it words")
+        if not self.from_first_frame:
+            return self.asked(captions, seeds)
+        pictures = first_frames(self.run, settings, self.profile.height, self.profile.width)
+        each = zip(captions, seeds, pictures, strict=True)  # one by one: some pipelines mix up pictures of a batch
+        return [self.asked([caption], [seed], image=picture)[0] for caption, seed, picture in each]
+
+    def asked(self, captions: Sequence[str], seeds: Sequence[int], **more: Any) -> list[np.ndarray]:
+        """The pipeline's answer to a batch."""
+        import torch
+
         self.load()
         profile, takes = self.profile, inspect.signature(self.pipe.__call__).parameters
-        more = {"max_sequence_length": profile.tokens, "frame_rate": profile.fps}
+        more |= {"max_sequence_length": profile.tokens, "frame_rate": profile.fps}
+        more |= {"guidance_scale_2": profile.guidance_2} if profile.guidance_2 else {}
         with memory(self.device):
             found = self.pipe(
                 prompt=list(captions),
@@ -190,62 +227,16 @@ def check_values(given: dict[str, Any], offload: str, device: str) -> None:
         value = given[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}: {value!r} is not a positive whole number")
-    guidance = given.get("guidance", 1.0)
-    if isinstance(guidance, bool) or not isinstance(guidance, int | float) or not 0 <= guidance < 1000:
-        raise ValueError(f"guidance: {guidance!r} is no number from 0 on")
+    for name in ("guidance", "guidance_2"):
+        scale = given.get(name, 1.0)
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale < 1000:
+            raise ValueError(f"{name}: {scale!r} is no number from 0 on")
     if given.get("dtype", DTYPES[0]) not in DTYPES:
         raise ValueError(f"dtype: {given['dtype']!r} is none of {', '.join(DTYPES)}")
     if offload not in OFFLOADS:
         raise ValueError(f"offload: {offload!r} is none of {', '.join(OFFLOADS)}")
     if offload != "none" and device == "cpu":
         raise ValueError(f"offload: {offload} moves weights between a card and memory; give a device, or offload none")
-
-
-def check_device(device: str) -> None:
-    """ValueError: no such device here."""
-    import torch
-
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, ValueError) as error:  # a build without it asserts
-        reason = str(error).splitlines()[0][:160]
-        raise ValueError(f"device: {device!r} cannot be used here ({reason}); known: cpu, cuda, cuda:1, mps") from None
-
-
-def place(pipe: Any, device: str, offload: str) -> Any:
-    if offload == "none":
-        return pipe.to(device)
-    method = pipe.enable_model_cpu_offload if offload == "model" else pipe.enable_sequential_cpu_offload
-    method(device=device)
-    return pipe
-
-
-@contextlib.contextmanager
-def one_line(setting: str, what: str) -> Iterator[None]:
-    """What a library makes of junk is a line with the setting and the file."""
-    try:
-        yield
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        if "out of memory" in str(error) or "allocate memory" in str(error):
-            raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{setting}: {what} cannot be loaded ({reason})") from error
-
-
-@contextlib.contextmanager
-def memory(device: str) -> Iterator[None]:
-    """Out of memory -> MemoryError with the settings that need less."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "out of memory" not in str(error) and "allocate memory" not in str(error):
-            raise
-        raise MemoryError(
-            f"out of memory on {device}; a smaller batch, offload model (or sequential), tiling true, or dtype "
-            "bfloat16 need less"
-        ) from error
 
 
 class CogVideoX(DiffusersGenerator):

@@ -30,10 +30,11 @@ class Generator(Protocol):
 
     `usual_batch`: how many clips it gets at once where the configuration does not say (default 1).
 
-    Three methods may be there besides. `load()`: once per worker, before the first clip. `settings(triplet) -> dict`:
+    More may be there besides. `load()`: once per worker, before the first clip. `settings(triplet) -> dict`:
     what a clip depends on besides its caption and seed; `generate` gets these as its third argument.
     `too_long(captions) -> {caption: reason}`: those that the text encoder does not read to their end, without weights;
     they are named before the work begins.
+    `run`: an attribute that gets the run folder, to which the videos of triplets are relative.
     """
 
     def describe(self) -> dict[str, Any]:

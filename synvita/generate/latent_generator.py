@@ -19,7 +19,8 @@ class LatentGenerator(ABC):
     checkpoint: the official file or a folder with it, a folder in diffusers' format, a shipped name, or owner/name on
     the hub. frames, height, width, steps, guidance: None takes the paper's Table 10 for official weights, and for a
     folder in diffusers' format what it says that it was made for. fps: of the files. dtype: of the weights; the noise
-    and the steps between the network's answers are float32.
+    and the steps between the network's answers are float32. batched_guidance: the network answers with and without the
+    text in one pass; false: in two, with half the memory.
     """
 
     known_as: ClassVar[str]
@@ -34,8 +35,18 @@ class LatentGenerator(ABC):
         "guidance": "guidance_scale",
     }
 
-    def __init__(self, checkpoint: str, device: str, dtype: str, fps: int | None, settings: dict[str, Any]) -> None:
-        self.checkpoint, self.device, self.dtype = checkpoint, device, dtype
+    def __init__(
+        self,
+        checkpoint: str,
+        device: str,
+        dtype: str,
+        fps: int | None,
+        settings: dict[str, Any],
+        batched_guidance: bool = True,
+    ) -> None:
+        self.checkpoint, self.device, self.dtype, self.batched_guidance = checkpoint, device, dtype, batched_guidance
+        if not isinstance(batched_guidance, bool):
+            raise ValueError(f"{self.knob('batched_guidance')}: {batched_guidance!r}; give true or false")
         if device != "cpu" or dtype != "float32":  # torch takes seconds to import
             from synvita.core.devices import check_device, dtype_of
 
@@ -70,6 +81,8 @@ class LatentGenerator(ABC):
     def describe(self) -> dict[str, Any]:
         """All that decides a clip; no weights are loaded."""
         settings = {**self.chosen, "dtype": self.dtype, **self.more()}
+        if not self.batched_guidance:  # named only where it is not: clips made before it was a setting keep their ids
+            settings["batched_guidance"] = False
         return {
             "revision": revision_of(str(self.place or self.checkpoint)),
             "fps": self.fps,
@@ -118,7 +131,8 @@ class LatentGenerator(ABC):
             raise ValueError(f"{self.knob(setting[name])}: {reason}") from None
 
     def call(self) -> dict[str, Any]:
-        return {self.keys[name]: value for name, value in self.chosen.items() if name in self.keys}
+        asked = {self.keys[name]: value for name, value in self.chosen.items() if name in self.keys}
+        return asked | {"batched_guidance": self.batched_guidance}
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
         """(T, H, W, 3) uint8 each, all captions in one pass; black where the model's numbers were none. The noise of a
@@ -143,7 +157,9 @@ class LatentGenerator(ABC):
         """MemoryError with the knobs that help, if that is what `error` is about; torch has several ways to say so."""
         if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error):
             knobs = ", ".join(self.knob(name) for name in ("batch", "dtype", "frames"))
-            raise MemoryError(f"{self.knob('device')}: {self.device} has too little memory; lower {knobs}") from error
+            more = f", or {self.knob('batched_guidance')} false" if self.batched_guidance else ""
+            text = f"{self.knob('device')}: {self.device} has too little memory; lower {knobs}{more}"
+            raise MemoryError(text) from error
 
     def too_long(self, captions: Sequence[str]) -> dict[str, str]:
         """Captions that the text encoder does not read to their end -> what happens to them. No weights are loaded.

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from synvita.generate.videocrafter2_blocks import apart, together
 
+Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
+
 
 class Videos:
     """frames: (B, T, H, W, 3) uint8, or latents (B, C, T, h, w)."""
@@ -64,14 +66,18 @@ def guidance_context(pipeline: Any, prompts: Sequence[str], scale: float) -> Ten
     return text.to(pipeline.unet.dtype)
 
 
-def guided(predict: Callable[[Tensor, Tensor], Tensor], x: Tensor, time: Tensor, scale: float) -> Tensor:
-    """without + scale (with text - without), from one call on both; a scale of 1 asks with the text alone.
+def guided(predict: Predict, x: Tensor, time: Tensor, context: Tensor, scale: float, batched: bool = True) -> Tensor:
+    """without + scale (with text - without); a scale of 1 asks with the text alone.
 
-    predict: (latents, timesteps) -> noise, on the context of `guidance_context`.
+    predict: (latents, timesteps, context) -> noise. context: of `guidance_context`. batched: both in one call, else one
+    after the other, which needs half the memory and may differ in the last digits.
     """
     if scale == 1:
-        return predict(x, time[None]).float()
-    without, with_text = predict(torch.cat([x, x]), time[None]).float().chunk(2)
+        return predict(x, time[None], context).float()
+    if batched:
+        without, with_text = predict(torch.cat([x, x]), time[None], context).float().chunk(2)
+    else:
+        without, with_text = (predict(x, time[None], half).float() for half in context.chunk(2))
     return without + scale * (with_text - without)
 
 

@@ -35,12 +35,14 @@ class Lavie(LatentGenerator):
         steps: int | None = None,
         guidance: float | None = None,
         fps: int | None = None,
+        batched_guidance: bool = True,
     ) -> None:
         if scheduler not in (None, "ddpm", "ddim"):
             raise ValueError(f"{self.knob('scheduler')}: unknown {scheduler!r}; known: ddpm, ddim")
         self.base = base
         sizes = {"frames": frames, "height": height, "width": width}
-        super().__init__(checkpoint, device, dtype, fps, sizes | {"steps": steps, "guidance": guidance})
+        sampling = {"steps": steps, "guidance": guidance}
+        super().__init__(checkpoint, device, dtype, fps, sizes | sampling, batched_guidance)
         own = self.place is not None and self.place.is_dir()
         if scheduler and own:
             raise ValueError(f"{self.knob('scheduler')}: {scheduler} given, but {checkpoint} has its own; leave it out")

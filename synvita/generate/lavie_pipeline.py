@@ -77,6 +77,7 @@ class LaviePipeline(DiffusionPipeline):
         guidance_scale: float | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         output_type: str = "np",
+        batched_guidance: bool = True,
     ) -> Any:
         """Videos of the prompts.
 
@@ -84,6 +85,7 @@ class LaviePipeline(DiffusionPipeline):
             guidance_scale: 1 asks the network once per step, without the empty prompt.
             generator: a list has one per prompt; then a clip does not depend on what shares its batch.
             output_type: "np" for (B, T, H, W, 3) uint8, "latent" for what the network made.
+            batched_guidance: ask with and without the text in one pass of the network, else in two.
         Returns:
             An object with `frames`.
         Raises:
@@ -95,13 +97,14 @@ class LaviePipeline(DiffusionPipeline):
         scale = float(s["guidance_scale"])
         context = guidance_context(self, prompts, scale)
 
-        def predict(latents: Tensor, times: Tensor) -> Tensor:
-            return self.unet(latents.to(self.unet.dtype), times, context)
+        def predict(latents: Tensor, times: Tensor, text: Tensor) -> Tensor:
+            return self.unet(latents.to(self.unet.dtype), times, text)
 
         x = randn_tensor(latent_shape(self, len(prompts), s), generator, self.device, torch.float32)
         self.scheduler.set_timesteps(s["num_inference_steps"], device=self.device)
         for time in self.progress_bar(self.scheduler.timesteps):
-            x = self.scheduler.step(guided(predict, x, time, scale), time, x, generator=generator).prev_sample
+            out = guided(predict, x, time, context, scale, batched_guidance)
+            x = self.scheduler.step(out, time, x, generator=generator).prev_sample
         frames = x if output_type == "latent" else self.decode(x)
         self.maybe_free_model_hooks()
         return Videos(frames)

@@ -53,11 +53,12 @@ class VideoCrafter2(LatentGenerator):
         eta: float | None = None,
         fps_condition: int | None = None,
         fps: int | None = None,
+        batched_guidance: bool = True,
     ) -> None:
         self.tokenizer = tokenizer
         sizes = {"frames": frames, "height": height, "width": width}
         sampling = {"steps": steps, "guidance": guidance, "eta": eta, "fps_condition": fps_condition}
-        super().__init__(checkpoint, device, dtype, fps, sizes | sampling)
+        super().__init__(checkpoint, device, dtype, fps, sizes | sampling, batched_guidance)
 
     def words(self, path: Path) -> str:
         beside = path.with_name("tokenizer")

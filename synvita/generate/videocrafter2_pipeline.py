@@ -80,6 +80,7 @@ class VideoCrafter2Pipeline(DiffusionPipeline):
         fps: int | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         output_type: str = "np",
+        batched_guidance: bool = True,
     ) -> Any:
         """Videos of the prompts.
 
@@ -87,6 +88,7 @@ class VideoCrafter2Pipeline(DiffusionPipeline):
             guidance_scale: 1 asks the network once per step, without the empty prompt.
             generator: a list has one per prompt; then a clip does not depend on what shares its batch.
             output_type: "np" for (B, T, H, W, 3) uint8, "latent" for what the network made.
+            batched_guidance: ask with and without the text in one pass of the network, else in two.
         Returns:
             An object with `frames`.
         Raises:
@@ -98,13 +100,13 @@ class VideoCrafter2Pipeline(DiffusionPipeline):
         shape, scale = latent_shape(self, len(prompts), s), float(s["guidance_scale"])
         context = guidance_context(self, prompts, scale)
 
-        def predict(latents: Tensor, times: Tensor) -> Tensor:
-            return self.unet(latents.to(self.unet.dtype), times, context, s["fps"])
+        def predict(latents: Tensor, times: Tensor, text: Tensor) -> Tensor:
+            return self.unet(latents.to(self.unet.dtype), times, text, s["fps"])
 
         x = randn_tensor(shape, generator, self.device, torch.float32)
         self.scheduler.set_timesteps(s["num_inference_steps"], self.device)
         for time in self.progress_bar(self.scheduler.timesteps):
-            out = guided(predict, x, time, scale)
+            out = guided(predict, x, time, context, scale, batched_guidance)
             noise = randn_tensor(shape, generator, self.device, torch.float32) if s["eta"] else None
             x, _ = self.scheduler.step(out, time, x, s["eta"], noise)
         frames = x if output_type == "latent" else self.decode(x)

@@ -27,9 +27,9 @@ from synvita.core.stage import check_stamp
 from synvita.core.store import parse_lines, write_atomic, write_records
 from synvita.how import HERE, How, in_memory_at_once
 from synvita.ranking.table import OURS, Row
+from synvita.weigh.scored import check_one_quantity
 from synvita.weigh.scorer import load_scorer
 from synvita.weigh.stage import Asked, Entries, ScoreClips, scorer_part
-from synvita.weigh.weigh import check_one_quantity
 from synvita.weigh.weights import criterion
 
 ASKED = "asked.jsonl"

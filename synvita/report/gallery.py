@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synvita.core import artefacts
+from synvita.core import chosen as chosen_clips
 from synvita.core.decoder import Decoder
 from synvita.core.records import Misalignment, Triplet
 from synvita.report.embedded import Album, Video
@@ -22,20 +23,28 @@ Words = list[tuple[str, bool]]  # (a run of words, whether the other caption lac
 class ShownClip:
     """`scores`: (scorer and its quantity, of the clip's own caption, of the real's). `level`: zero, low or high.
 
-    `truth`: the clip shows its own caption, None if nobody knows.
+    `weight`, `level`: None and empty of one that a judge passed over. `choice`: what the judge said of it, in words;
+    empty where nobody chose. `truth`: the clip shows its own caption, None if nobody knows.
     """
 
     generator: str
     video: Video
     scores: list[tuple[str, float | None, float | None]]
-    weight: float
+    weight: float | None
     level: str
     truth: bool | None
+    choice: str = ""
+
+    @property
+    def fits(self) -> tuple[int, int]:
+        """How many scorers give its own caption the higher score, of how many that have scored both."""
+        both = [(own, real) for _, own, real in self.scores if own is not None and real is not None]
+        return sum(own > real for own, real in both), len(both)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One entry of the gallery: a triplet with all its weighed clips."""
+    """One entry of the gallery: a triplet with all its weighed clips, and those that a judge passed over."""
 
     triplet_id: str
     misalignment: str
@@ -55,7 +64,7 @@ class Gallery:
 
     @property
     def shown(self) -> int:
-        return sum(len(card.clips) for card in self.cards)
+        return sum(clip.weight is not None for card in self.cards for clip in card.clips)
 
 
 def kind_name(kind: object) -> str:
@@ -132,7 +141,9 @@ def gallery(run: Path, triplets: list[Triplet], decoder: Decoder, number: int = 
     truth = {(r.triplet_id, r.clip_id): r.weight > 0.5 for r in rows}
     clips = artefacts.read_clips(run)
     chosen = [by_id[triplet] for triplet, _ in choose(learned, {t.id: t.misalignment for t in triplets}, number)]
-    of_triplet = {t.id: [pair for pair in learned if pair[0] == t.id] for t in chosen}
+    choices = choice_words(chosen_clips.read_chosen(run))
+    passed_over = [pair for pair in choices if pair not in learned]
+    of_triplet = {t.id: [pair for pair in (*learned, *passed_over) if pair[0] == t.id] for t in chosen}
     scores = read_scores(run, {clip for pairs in of_triplet.values() for _, clip in pairs})
     kinds = artefacts.quantities(run)
     over_zero = [weight for weight in learned.values() if weight > 0]
@@ -151,14 +162,26 @@ def gallery(run: Path, triplets: list[Triplet], decoder: Decoder, number: int = 
                     generator=clip.generator if clip else UNKNOWN,
                     video=album.embed(clip.file) if clip else Video(pair[1], "", "no such clip"),
                     scores=[(f"{name}, {kinds[name]}", ours, theirs) for name, ours, theirs in score_of],
-                    weight=learned[pair],
-                    level=level(learned[pair], middle),
+                    weight=learned.get(pair),
+                    level=level(learned[pair], middle) if pair in learned else "",
                     truth=truth.get(pair),
+                    choice=choices.get(pair, ""),
                 )
             )
         words = marked_words(real, own), marked_words(own, real)
         cards.append(Shown(triplet.id, kind_name(triplet.misalignment), picture, *words, shown))
     return Gallery(len({clip for _, clip in learned}), middle, cards) if cards else None
+
+
+def choice_words(chosen: list[chosen_clips.ChosenClip]) -> dict[Pair, str]:
+    """What the judge said of each clip that it chose from."""
+    words: dict[Pair, str] = {}
+    for one in chosen:
+        who = " and ".join(one.judge)
+        for clip, score in one.scores.items():
+            verdict = f"chosen by {who}" if clip == one.clip_id else "not chosen"
+            words[one.triplet_id, clip] = f"{verdict}, score {score:.2f}"
+    return words
 
 
 def read_scores(run: Path, clips: set[str]) -> dict[tuple[str, str, str], float]:

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from synvita.core.artefacts import read_clips
 from synvita.core.records import Triplet
 from synvita.core.run_folder import again
 from synvita.core.set_aside import read_set_aside
@@ -46,8 +47,15 @@ def measured(run: Path, results: dict[str, Any], triplets: list[Triplet]) -> lis
         ("Model", f"{model}{parameters}" if model else ""),
         ("Seeds", seed if results["arms"] else ""),
         ("Data", f"{training:,} triplets for training{asked}"),
+        ("Clips", clips_text(run)),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def clips_text(run: Path) -> str:
+    """How many clips each generator made. Empty where there is none."""
+    made = Counter(clip.generator for clip in read_clips(run).values())
+    return ", ".join(f"{number:,} by {generator}" for generator, number in made.items())
 
 
 def made_by(run: Path) -> str:

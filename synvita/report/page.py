@@ -14,6 +14,7 @@ from synvita.core.records import Misalignment, Triplet
 from synvita.core.store import read_records, write_atomic
 from synvita.core.vocabulary import BASELINE, METHOD, QUANTITIES, arm_title
 from synvita.report import paper
+from synvita.report.best_of import choice_text, choice_warnings
 from synvita.report.cases import NEAR_TIE, PER_GROUP, find_cases
 from synvita.report.dots import dot_plot
 from synvita.report.figures import difference_boxes
@@ -33,7 +34,7 @@ DECODE_TIMEOUT_S = 60.0  # of one video that is too large to be embedded as it i
 FIRST_CARDS = 6  # of a gallery, until somebody asks for more
 
 
-def policy(script: str) -> str:
+def policy(script: str = "") -> str:
     """What a browser may do with the page: play its own data, run this one script and nothing that a caption brings."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
@@ -58,7 +59,7 @@ def write_report(run: Path, results: dict[str, Any], place: Path | None = None) 
     """`run/report/index.html` from `results.json`'s content and the run's records; the same inputs give the same bytes.
 
     Args:
-        place: the folder of `results.json`, which gets the page and has the answers to single pairs: a look's, or `run`.
+        place: of `results.json`, which gets the page and has the answers to single pairs: a look's folder, or `run`.
     Raises:
         FileNotFoundError: the run has no triplets.jsonl. ValueError: a bad line of a record file, as file:line, or
             results that are not what `synvita evaluate` writes.
@@ -85,6 +86,8 @@ def write_report(run: Path, results: dict[str, Any], place: Path | None = None) 
                 measured=measured(run, results, triplets),
                 made_by=made_by(run),
                 tiny=tiny_note(tiny_models(run, asked=bool(arms))),
+                choice=choice_text(run),
+                choice_warnings=choice_warnings(run),
                 aside=aside_rows(run, arms),
                 dropped=any("dropped" in cell.gaps for row in rows for cell in row["cells"]),
                 axes=axes,

@@ -18,6 +18,8 @@ BASES = {
     "lambda": (METHOD,),
     "misalignment": (BASELINE,),
     "bases": (BASELINE, f"{BASELINE}@mini-video-llava-shape-blind"),
+    "generators": (BASELINE,),
+    "best_of": (BASELINE, "uniform_mini-videocrafter2"),
 }
 TITLES = {
     "arms": "The arms (Tables 1 and 3)",
@@ -28,13 +30,16 @@ TITLES = {
     "lambda": "The consistency weight lambda (Table 8)",
     "misalignment": "Synthetic clips of one misalignment type (Tables 2 and 9)",
     "bases": "On which base model clips help",
+    "generators": "Which generator (Tables 1 and 5)",
+    "best_of": "The best of N clips",
 }
 NOTES = {
-    "criteria": "The simulator's truth is 0 or 1, so with it all criteria but uniform give the same weights: one row.",
+    "criteria": "The truth is 0 or 1, so with it all criteria but uniform give the same weights: one row.",
     "objective": "The paper's Figure 4 has bars and no numbers. Its text: weights help on all three downstream tasks;\n"
     "the consistency loss adds on two of them and not on SSv2-Events.",
     "bases": "Both train on the same triplets, clips and weights. The shape-blind base was shipped first: it does not\n"
     "judge by shape words.",
+    "best_of": "N clips of `mini-videocrafter2` per caption; `video_llm` chooses one, other scorers weigh it.",
 }
 Figures = dict[str, dict[str, float]]  # seed -> task -> figure; a task without a figure is not there
 
@@ -120,8 +125,8 @@ def weight_table(quality: dict[str, Any]) -> list[str]:
         cells += [f"{mean(v):.3f}" if v else "" for v in sizes]
         lines.append(row([kind, f"{right:.0f} %", *cells]))
     return [
-        "The weights themselves: share of clips that show their own caption (the simulator knows), ROC-AUC of the",
-        "weight against it, mean weight.",
+        "The weights themselves: share of clips that show their own caption, ROC-AUC of the weight against it, mean",
+        "weight.",
         "",
         *lines,
         "",
@@ -141,6 +146,7 @@ def paper_table(study: str) -> list[str]:
 def render(results: dict[str, Any]) -> str:
     """The whole page; equal results give equal bytes."""
     every = without_nulls(results["arms"])
+    recipe = f"--recipe {results['recipe']} " if results.get("recipe", "mini") != "mini" else ""
     parts = [
         "# Results over seeds",
         "",
@@ -151,6 +157,8 @@ def render(results: dict[str, Any]) -> str:
         "had not trained.",
         "",
     ]
+    if "recipe" in results:
+        parts += [f"Recipe: `{results['recipe']}`.", ""]
     if "note" in results:
         parts += [f"**{results['note']}**", ""]
     for name, rows in results["studies"].items():
@@ -158,17 +166,14 @@ def render(results: dict[str, Any]) -> str:
         if not arms or name not in results["seconds"]:
             continue
         seconds = results["seconds"][name]
-        total = sum(seconds.values())
+        minutes, seeds = sum(seconds.values()) / 60, f"--seeds {len(seconds)}"
         parts += [f"## {TITLES[name]}", ""]
-        parts += [
-            f"    synvita study {name} --seeds {len(seconds)} --run DIR        # {total / 60:.0f} minutes of one core",
-            "",
-        ]
+        parts += [f"    synvita study {name} {recipe}{seeds} --run DIR        # {minutes:.0f} minutes of one core", ""]
         parts += [*figure_table(rows, arms), ""]
         for base in BASES[name]:
             if base in arms:
                 parts += [*difference_table(rows, arms, base), ""]
-        if name == "scorers":
+        if name == "arms":
             parts += weight_table(results.get("weights", {}))
         if name in ("arms", "scorers", "misalignment", "bases"):
             parts += [*type_table(arms, rows), ""]
@@ -176,5 +181,6 @@ def render(results: dict[str, Any]) -> str:
             parts += [NOTES[name], ""]
         parts += paper_table(name)
     if "table_6" in results:
-        parts += [*table_6.section(results["table_6"], results["seconds"].get("table_6", {})), *paper_table("table_6")]
+        seconds = results["seconds"].get("table_6", {})
+        parts += [*table_6.section(results["table_6"], seconds, recipe), *paper_table("table_6")]
     return "\n".join(parts).rstrip() + "\n"

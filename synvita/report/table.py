@@ -15,7 +15,8 @@ FEW = 50  # test pairs: below, a figure tells hardly anything
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure as text; `sign` is better, worse, or empty where the difference's interval covers 0."""
+    """One figure as text; `sign` is better, worse, or empty where the difference's interval covers 0. `gap`: it has no
+    difference, and leaves the room that others of its column need for theirs."""
 
     value: str = DASH
     interval: str = ""
@@ -23,6 +24,7 @@ class Cell:
     difference_interval: str = ""
     sign: str = ""
     gaps: str = ""
+    gap: bool = False
 
 
 # ---- numbers as text
@@ -81,7 +83,7 @@ def figure(arm: dict[str, Any], task: Task) -> float | None:
 
 
 def knows_truth(name: str, arm: dict[str, Any]) -> bool:
-    """Its weights come from the simulator's truth: a ceiling and not a candidate."""
+    """Its weights come from the truth: a ceiling and not a candidate."""
     return name == ORACLE_ARM or "world_truth" in arm.get("weights_from", "")
 
 
@@ -163,4 +165,9 @@ def arm_table(arms: dict[str, Any]) -> tuple[list[Task], list[dict[str, Any]]]:
         }
         for name, arm in arms.items()
     ]
+    wide = [any(row["cells"][i].difference for row in rows) for i in range(len(tasks))]
+    for row in rows:
+        row["cells"] = [
+            replace(one, gap=room and not one.difference) for one, room in zip(row["cells"], wide, strict=True)
+        ]
     return tasks, rows

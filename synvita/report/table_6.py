@@ -72,8 +72,8 @@ def pairs_line(seeds: Seeds, test: str) -> str:
     return f"{title(test)}: {sum(entry['expected'] for entry in entries):,} pairs over {over}{less}."
 
 
-def section(seeds: Seeds, seconds: dict[str, float]) -> list[str]:
-    """Empty where the study was not run."""
+def section(seeds: Seeds, seconds: dict[str, float], recipe: str = "") -> list[str]:
+    """Empty where the study was not run. `recipe`: the flag of its command."""
     if not seeds:
         return []
     tests = list(dict.fromkeys(test for found in seeds.values() for test in found["sets"]))
@@ -86,7 +86,7 @@ def section(seeds: Seeds, seconds: dict[str, float]) -> list[str]:
     lines = [
         f"## {TITLE}",
         "",
-        f"    synvita study table_6 --seeds {len(seeds)} --run DIR        # {minutes:.0f} minutes of one core",
+        f"    synvita study table_6 {recipe}--seeds {len(seeds)} --run DIR        # {minutes:.0f} minutes of one core",
         "",
         "Real videos of the test triplets, each with its caption and its negative caption, scored as clips are: every",
         "scorer alone, the mean of every two, and of all. All are measured on the pairs that every scorer has scored.",

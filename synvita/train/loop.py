@@ -25,6 +25,7 @@ from synvita.train.trainer import Trainer
 from synvita.train.watch import split_held_out
 from synvita.videollm.lora import add_lora
 from synvita.videollm.models import load_model
+from synvita.videollm.protocol import VideoLLM
 from synvita.videollm.visual import VisualStore
 
 
@@ -103,12 +104,20 @@ def train_arm(
         "sharded": processes.sharded,
         "best": trainer.best,
         "made_from": made_from(run, arm),
+        "prompt": prompt_of(model, examples[0].lines[0].caption),
+        "frames": {name: getattr(model.policy, name) for name in ("count", "rule", "size", "fps")},
     }
     trainer.finish(out, facts)
     if processes.first:
         note_seconds(run, f"train {config.model_name} {name} {seed}", time.monotonic() - started)
     store.close()
     return out
+
+
+def prompt_of(model: VideoLLM, caption: str) -> str:
+    """What follows the video in the prompt, with "..." for the caption."""
+    asker = model.questioner
+    return asker.decode(asker.ask(caption).ids).replace(caption, "...", 1)
 
 
 def made_from(run: Path, arm: Arm) -> dict[str, str]:

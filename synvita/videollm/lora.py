@@ -86,6 +86,7 @@ def save_lora(wrapped: Any, folder: Path, base_revision: str, tensors: dict[str,
     state = None if tensors is None else {name: value.cpu() for name, value in tensors.items()}
     # Embedding layers: else peft asks the hub for a config.
     wrapped.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's form with nothing filled in; ours: publish/card.py
     config = read_json(folder / "adapter_config.json")
     config["target_modules"] = sorted(config["target_modules"])  # peft keeps a set: another order in every process
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

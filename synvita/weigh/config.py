@@ -18,7 +18,8 @@ class WeighConfig:
     scorers: an ensemble whose scores are averaged: names of the section scorers, known ones, or module:Class.
     also: scorers, or ensembles like llava+video_llm, with weights of their own beside it, for arms that name them.
     criteria: of Table 4; the first is what arms use that name none.
-    oracle: also weigh by the simulator's truth (its clips only).
+    oracle: also weigh by the truth: what clips of the miniature show (its clips only).
+    judge: of a triplet's clips by a generator only the one that this scorer (or ensemble) scores highest is weighed.
     decode_timeout: seconds for one clip.
     """
 
@@ -26,6 +27,7 @@ class WeighConfig:
     also: tuple[str, ...] = ()
     criteria: tuple[str, ...] = ("difference",)
     oracle: bool = True
+    judge: str = ""
     decode_timeout: float = 60.0
 
     @property
@@ -35,9 +37,14 @@ class WeighConfig:
         return list(dict.fromkeys(groups + [TRUTH] * self.oracle))
 
     @property
+    def judges(self) -> tuple[str, ...]:
+        """Who chooses among the clips of a triplet; none: all are weighed."""
+        return tuple(self.judge.split("+")) if self.judge else ()
+
+    @property
     def every(self) -> list[str]:
         """All scorers that are needed, each once."""
-        return list(dict.fromkeys(name for group in self.ensembles for name in group))
+        return list(dict.fromkeys([*(name for group in self.ensembles for name in group), *self.judges]))
 
     def __post_init__(self) -> None:
         if not self.scorers:
@@ -46,6 +53,8 @@ class WeighConfig:
             raise ValueError("--weigh.criteria: none given; give at least one of Table 4, e.g. difference")
         for name in self.criteria:
             criterion(name)
+        for name in self.judges:
+            folder_name(name, "--weigh.judge")
         short = [folder_name(name, "--weigh.scorers") for name in self.every]
         twice = next((name for name in short if short.count(name) > 1), None)
         if twice is not None:

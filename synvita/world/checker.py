@@ -107,7 +107,7 @@ def read(frames: np.ndarray) -> Reading:
     """What uint8 frames (8, 32, 32, 3) show."""
     if frames.shape != (FRAMES, SIDE, SIDE, 3):
         raise ValueError(f"a clip of shape {frames.shape}; the miniature's are {(FRAMES, SIDE, SIDE, 3)}")
-    pixels = frames / 255.0
+    pixels = frames.astype(np.float32) / 255
     background = smooth_background(pixels)
     opacity, residual = unmixed(pixels - background, background)
     label = labelled(opacity, residual)
@@ -133,12 +133,13 @@ def smooth_background(pixels: np.ndarray) -> np.ndarray:
         weighted = basis * on[:, None]
         coefficients = np.linalg.lstsq(weighted.T @ basis, basis.T @ kept, rcond=None)[0]
         surface = basis @ coefficients
-    return surface.reshape(SIDE, SIDE, 3)
+    return surface.reshape(SIDE, SIDE, 3).astype(pixels.dtype)
 
 
 def unmixed(difference: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(colours, T, H, W) each: how much of a colour lies over the background, and how far the pixel is from that."""
-    palette = saturate(np.array(list(RGB.values())) / 255.0, 0.9)[:, None, None] - background  # (colours, H, W, 3)
+    colours = saturate(np.array(list(RGB.values())) / 255, 0.9).astype(background.dtype)
+    palette = colours[:, None, None] - background  # (colours, H, W, 3)
     share = np.einsum("thwc,khwc->kthw", difference, palette) / np.square(palette).sum(-1)[:, None]
     share = share.clip(0, 1.1)
     return share.clip(0, 1), np.linalg.norm(difference - share[..., None] * palette[:, None], axis=-1)
@@ -192,37 +193,52 @@ def followed(mask: np.ndarray) -> tuple[list[np.ndarray], int]:
     return kept, small
 
 
+@dataclass(frozen=True)
+class Stories:
+    """Every order of events with its motion over a distance of 1; the first stands still. Arrays are (stories, T)."""
+
+    events: list[tuple[str, ...]]
+    motions: list[Motion]
+    visible: np.ndarray
+    place: np.ndarray  # (stories, T, 2)
+    scale: np.ndarray  # its logarithm
+
+
 @lru_cache
-def stories() -> list[tuple[tuple[str, ...], Motion]]:
-    """Every order of events with its motion over a distance of 1; the first stands still."""
-    pairs = [*[(a,) for a in ACTIONS], *permutations(ACTIONS, 2)]
+def stories() -> Stories:
+    events = [(), *((a,) for a in ACTIONS), *permutations(ACTIONS, 2)]
     still = Motion(*(np.full((FRAMES, len(SUBFRAMES)), v) for v in (0.0, 0.0, 1.0, 1.0)))
-    return [((), still), *((events, motion(events, 1.0)) for events in pairs)]
+    motions = [still, *(motion(some, 1.0) for some in events[1:])]
+    x, y, scale, visible = (np.stack([getattr(m, name) for m in motions]) for name in ("x", "y", "scale", "visible"))
+    return Stories(events, motions, visible[..., 0] > 0, np.stack([x @ SHARE, y @ SHARE], -1), np.log(scale @ SHARE))
 
 
 def explained(seen: Seen) -> Seen:
     """With the events, shape and radius that fit best."""
-    there, centres, size = seen.there, seen.centres(), np.sqrt(seen.mass().clip(1e-9))
-    best, story, distance = np.inf, stories()[0], 0.0
-    for events, path in stories():
-        visible = path.visible[:, 0] > 0
-        both = there & visible
-        if both.sum() < SEEN:
-            continue
-        x, y, scale = path.x @ SHARE, path.y @ SHARE, np.log(path.scale @ SHARE)
-        moved, shown = (np.stack(v, 1)[both] for v in ((x, y), (centres[:, 0], centres[:, 1])))
-        moved, shown = moved - moved.mean(0), shown - shown.mean(0)
-        along = float((moved * shown).sum() / max(np.square(moved).sum(), 1e-9))
-        along = float(np.clip(along, 5.0, 15.0)) if moved.any() else 0.0
-        grown = np.log(size[both]) - scale[both]
-        cost = np.square((shown - along * moved) / 0.8).sum(1).mean() + np.square((grown - grown.mean()) / 0.1).mean()
-        cost += 4.0 * (there != visible).sum()
-        if cost < best:
-            best, story, distance = float(cost), (events, path), along
-    if best < 6.0:
-        seen.events = story[0]
-    seen.shape, seen.radius, left = best_shape(seen, story[1], distance)
-    seen.misfit = (best, left)
+    told = stories()
+    both = seen.there & told.visible
+    enough = both.sum(1) >= SEEN
+    count = both.sum(1).clip(1)[:, None]
+    centres, size = np.nan_to_num(seen.centres()), np.log(np.sqrt(seen.mass().clip(1e-9)))
+
+    def centred(values: np.ndarray) -> np.ndarray:
+        """(stories, T, D) minus its mean over the frames that count, 0 in the others."""
+        return np.where(
+            both[..., None], values - (values * both[..., None]).sum(1, keepdims=True) / count[..., None], 0
+        )
+
+    moved, shown = centred(told.place), centred(np.broadcast_to(centres, told.place.shape))
+    grown = centred((size - told.scale)[..., None])
+    along = (moved * shown).sum((1, 2)) / np.square(moved).sum((1, 2)).clip(1e-9)
+    along = np.where(moved.any((1, 2)), along.clip(5.0, 15.0), 0.0)
+    off = np.square((shown - along[:, None, None] * moved) / 0.8).sum(2) + np.square(grown[..., 0] / 0.1)
+    cost = (off * both).sum(1) / count[:, 0] + 4.0 * (seen.there != told.visible).sum(1)
+    best = int(np.where(enough, cost, np.inf).argmin())  # none has enough: the first, which is refused
+    misfit = float(cost[best]) if enough[best] else np.inf
+    if misfit < 6.0:
+        seen.events = told.events[best]
+    seen.shape, seen.radius, left = best_shape(seen, told.motions[best], float(along[best]))
+    seen.misfit = (misfit, left)
     if left > 0.2:
         seen.shape = None
     return seen
@@ -238,17 +254,19 @@ def best_shape(seen: Seen, path: Motion, distance: float) -> tuple[str, float, f
     centres, target = seen.centres()[frames], seen.opacity[frames]
     x, y, scale = (v[frames] for v in (distance * path.x, distance * path.y, path.scale))
     window = around(np.asarray(target.any(0)))
-    target, columns, rows = target[:, *window], _X[window], _Y[window]
-    nudge = np.array([(a, b) for a in (-0.4, 0.0, 0.4) for b in (-0.4, 0.0, 0.4)])
+    target, columns, rows = (v.astype(np.float32) for v in (target[:, *window], _X[window], _Y[window]))
+    centres, x, y, scale = (v.astype(np.float32) for v in (centres, x, y, scale))
+    nudge = np.array([(a, b) for a in (-0.4, 0.0, 0.4) for b in (-0.4, 0.0, 0.4)], np.float32)
+    share = SHARE.astype(np.float32)
     best = ("", 0.0, np.inf)
     for shape in SHAPES:
-        rest = float(np.mean(np.sqrt(target.sum((1, 2)) / AREA[shape] / 1.1) / (scale @ SHARE)))
-        for radius in rest * np.array([0.9, 0.97, 1.04, 1.11]):
-            at = centres - np.stack([x @ SHARE, y @ SHARE + OFFSET.get(shape, 0.0) * radius * (scale @ SHARE)], 1)
+        rest = float(np.mean(np.sqrt(target.sum((1, 2)) / AREA[shape] / 1.1) / (scale @ share)))
+        for radius in (rest * np.array([0.9, 0.97, 1.04, 1.11])).astype(np.float32):
+            at = centres - np.stack([x @ share, y @ share + OFFSET.get(shape, 0.0) * radius * (scale @ share)], 1)
             r = radius * scale[None, :, :, None, None]  # (nudges, frames, subframes, H, W) from here on
             u = (columns - (at[:, 0] + nudge[:, :1])[:, :, None, None, None] - x[None, :, :, None, None]) / r
             v = (rows - (at[:, 1] + nudge[:, 1:])[:, :, None, None, None] - y[None, :, :, None, None]) / r
-            drawn = np.minimum(1.25 * np.einsum("nfshw,s->nfhw", coverage(shape, u, v, r), SHARE), 1.0)
+            drawn = np.minimum(1.25 * np.einsum("nfshw,s->nfhw", coverage(shape, u, v, r), share), 1.0)
             left = np.square(drawn - target).sum((2, 3)) / np.square(target).sum((1, 2)).clip(1e-9)
             error = float(left.min(0).mean())
             if error < best[2]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from synvita.core.store import write_records
+
 
 def entailment_row(number: int, label: int, log_odds: float | None, **more: Any) -> dict[str, Any]:
     """Video `number // 2`: two triplets share a video."""
@@ -68,3 +70,20 @@ def resampled(groups: list[str], draws: int, seed: int = 0) -> list[list[int]]:
 def middle(values: list[float], level: float = 0.95) -> tuple[float, float]:
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def write_run(run, arms, model="tiny", seed=0, videos=True):
+    """arms: name -> task -> rows. A video's bytes are its name, so that the same names are the same files."""
+    run.mkdir(exist_ok=True)
+    names = ", ".join(f"{arm}: {{}}" for arm in arms)
+    (run / "config.yaml").write_text(f"train: {{seed: {seed}, arms: {{{names}}}}}\n")
+    for arm, tasks in arms.items():
+        for task, rows in tasks.items():
+            write_records(run / "models" / model / "pairs" / arm / str(seed) / f"{task}.jsonl", rows)
+            for row in rows if videos else ():
+                (run / row["video"]).write_text(row["video"])
+    return run
+
+
+def better_by(rows, amount, label=1):
+    return [row | {"log_odds": row["log_odds"] + amount * (row["label"] == label)} for row in rows]

@@ -3,33 +3,15 @@
 import json
 
 import pytest
-from pair_files import entailment_rows, retrieval_rows
+from pair_files import better_by, entailment_rows, retrieval_rows, write_run
 
 from synvita.cli import main
-from synvita.core.store import write_records
 from synvita.evaluate.compare import Question, compare
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.results import arm_results
 from synvita.report.comparison import as_markdown, paper_beside, tables
 
 QUICK = EvaluateConfig(draws=400)
-
-
-def write_run(run, arms, model="tiny", seed=0, videos=True):
-    """arms: name -> task -> rows. A video's bytes are its name, so that the same names are the same files."""
-    run.mkdir(exist_ok=True)
-    names = ", ".join(f"{arm}: {{}}" for arm in arms)
-    (run / "config.yaml").write_text(f"train: {{seed: {seed}, arms: {{{names}}}}}\n")
-    for arm, tasks in arms.items():
-        for task, rows in tasks.items():
-            write_records(run / "models" / model / "pairs" / arm / str(seed) / f"{task}.jsonl", rows)
-            for row in rows if videos else ():
-                (run / row["video"]).write_text(row["video"])
-    return run
-
-
-def better_by(rows, amount, label=1):
-    return [row | {"log_odds": row["log_odds"] + amount * (row["label"] == label)} for row in rows]
 
 
 def one_task(found, name="open", comparison=0):
@@ -161,7 +143,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path, capsys):
         ([a, "--reference", "b"], "--reference: unknown 'b'; known: real_only, uniform"),
         ([a, "--seed", "7"], "no arm of seed 7 was asked"),
         ([a, c, "--arms", "real_only"], "disagree: caption 'caption 0 1'"),
-        ([a, "--out", "x.csv"], "give a file that ends in .json or .md"),
+        ([a, "--out", "x.csv"], "give a file that ends in .html, .json or .md"),
     ):
         assert main(["compare", *map(str, arguments), "--draws", "50"]) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]

@@ -323,3 +323,13 @@ def test_a_contradiction_between_arms_names_the_folder(tmp_path):
     write_records(tmp_path / HOME / "pairs" / "mine" / "0" / "open.jsonl", rows)
     with pytest.raises(ValueError, match=r"pairs/mine/0: open: caption .* ask one of them again"):
         collect(tmp_path, {HOME: ["real_only", "mine"]}, 0, CONFIG)
+
+
+def test_two_processes_measure_what_one_does_in_the_same_order(tmp_path, monkeypatch):
+    arms = ["weighted", "real_only", "off_the_shelf"]
+    for seed, arm in enumerate(arms):
+        write_records(tmp_path / HOME / "pairs" / arm / "0" / "open.jsonl", entailment_rows(6, seed))
+    one = collect(tmp_path, {HOME: arms}, 0, CONFIG, workers=2)  # few pairs: in this process
+    monkeypatch.setattr("synvita.evaluate.results.WORTH_A_PROCESS", 0)
+    two = collect(tmp_path, {HOME: arms}, 0, CONFIG, workers=2)
+    assert two == one and list(two["arms"]) == arms and two["arms"]["weighted"]["minus_real_only"]

@@ -28,7 +28,7 @@ def folders(tmp_path_factory):
 
 
 def load(name, folder, **more):
-    return synvita.generate.load(name, checkpoint=str(folder), **SMALL | more)
+    return synvita.generate.load({"wan22": "wan"}.get(name, name), checkpoint=str(folder), **SMALL | more)
 
 
 @pytest.mark.parametrize("name", MAKE)
@@ -75,6 +75,11 @@ def test_cogvideox_is_asked_as_table_10_says(folders):
         ("WanPipeline", {"boundary_ratio": 0.875}, {}, {}, "wan2.2"),
         ("WanPipeline", {}, {}, {"scale_factor_spatial": 16}, "wan2.2-5b"),
         ("LTXPipeline", {}, {}, {}, "ltx"),
+        ("LTXImageToVideoPipeline", {}, {}, {}, "ltx"),
+        ("WanImageToVideoPipeline", {}, {}, {}, "wan2.1"),
+        ("WanImageToVideoPipeline", {"boundary_ratio": 0.9}, {}, {}, None),
+        ("CogVideoXImageToVideoPipeline", {}, {}, {}, "cogvideox-5b-i2v"),
+        ("CogVideoXImageToVideoPipeline", {}, {"patch_size_t": 2}, {}, None),
         ("MochiPipeline", {}, {}, {}, None),
     ],
 )
@@ -139,7 +144,10 @@ def broken(folders, tmp_path, change):
     ("change", "reason"),
     [
         (lambda folder, _: shutil.rmtree(folder / "vae"), "lacks its component 'vae' \\(AutoencoderKLWan\\)"),
-        (lambda _, index: index.update(_class_name="WanImageToVideoPipeline"), "which is not text-to-video"),
+        (
+            lambda _, index: index.update(_class_name="LTXImageToVideoPipeline"),
+            "which starts from a picture; give from_first",
+        ),
         (lambda _, index: index.update(_class_name="FluxPipeline"), "which is not text-to-video"),
         (lambda _, index: index.update(_class_name="NobodysPipeline"), "which diffusers does not have"),
         (lambda _, index: index.pop("_class_name"), "names no pipeline"),
@@ -231,3 +239,19 @@ def test_a_pipeline_runs_without_torchvision(folders):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "(9, 32, 32, 3)", done.stderr
+
+
+def test_the_second_network_of_wan_2_2_has_a_guidance_of_its_own(folders):
+    made = {}
+    for name, scales in {"as upstream": {}, "the same": {"guidance_2": 4.0}, "both 3": {"guidance": 3.0}}.items():
+        generator = load("wan22", folders["wan22"], **scales)
+        made[name] = generator.generate(CAPTIONS[:1], SEEDS[:1])[0]
+        assert generator.describe()["settings"]["guidance_2"] == scales.get("guidance_2", 3.0)
+    pipe = diffusers.WanPipeline.from_pretrained(folders["wan22"])
+    pipe.set_progress_bar_config(disable=True)
+    size = {"height": 32, "width": 32, "num_frames": 9, "num_inference_steps": 2}
+    own = torch.Generator().manual_seed(SEEDS[0])
+    want = pipe(CAPTIONS[0], generator=own, output_type="np", guidance_scale=4.0, guidance_scale_2=3.0, **size).frames
+    assert np.array_equal(made["as upstream"], as_bytes(np.asarray(want[0])))
+    assert len({video.tobytes() for video in made.values()}) == 3
+    assert "guidance_2" not in load("wan", folders["wan"]).describe()["settings"]

@@ -237,3 +237,35 @@ def test_a_folders_own_scheduler_is_not_overruled_in_silence(knobs, tmp_path):
 def test_describing_videocrafter2_imports_no_torch():
     code = "import sys, synvita.generate as g; g.load('videocrafter2').describe(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["lavie", "videocrafter2"])
+def test_guidance_in_two_passes_makes_the_same_clip_within_rounding_under_another_id(name, knobs, monkeypatch):
+    made, asked = {}, {}
+    for batched in (True, False):
+        generator = synvita.generate.load(name, **knobs[name], **SMALL, guidance=9.0, batched_guidance=batched)
+        generator.load()
+        sizes, real = [], type(generator.pipeline.unet).forward
+
+        def forward(self, x, *rest, sizes=sizes, real=real):
+            sizes.append(len(x))
+            return real(self, x, *rest)
+
+        monkeypatch.setattr(type(generator.pipeline.unet), "forward", forward)
+        made[batched], asked[batched] = np.stack(generator.generate(CAPTIONS[:2], [5, 6])), sizes
+        monkeypatch.undo()
+        assert generator.describe()["settings"].get("batched_guidance", True) is batched
+    assert asked == {True: [4, 4], False: [2, 2, 2, 2]}
+    assert (np.abs(made[True].astype(int) - made[False]) <= 1).mean() >= 0.999
+    with pytest.raises(ValueError, match=rf"--generators\.{name}\.batched_guidance: 'no'; give true or false"):
+        synvita.generate.load(name, **knobs[name], batched_guidance="no")
+
+
+def test_with_no_guidance_there_is_one_pass_however_guidance_would_be_asked(knobs):
+    one, two = (
+        VideoCrafter2(**knobs["videocrafter2"], **SMALL, guidance=1.0, batched_guidance=batched).generate(
+            CAPTIONS[:1], [5]
+        )
+        for batched in (True, False)
+    )
+    assert np.array_equal(one[0], two[0])

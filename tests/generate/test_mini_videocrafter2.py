@@ -6,6 +6,7 @@ import yaml
 
 from synvita.cli import main
 from synvita.core.artefacts import read_clips, read_scores
+from synvita.core.chosen import read_chosen
 from synvita.core.records import Clip, Misalignment, Triplet
 from synvita.core.store import write_records
 from synvita.core.video import read_frames
@@ -93,3 +94,25 @@ def test_its_clips_are_weighed_by_what_they_show(tmp_path):
         frames = read_frames(tmp_path / clip.file, range(8))[:, ::UPSCALE, ::UPSCALE]
         assert truth[clip.clip_id, clip.caption] == shows(frames, clip.caption)
         assert clip.settings["steps"] == 4 and clip.settings["guidance"] == 1.0
+
+
+def test_the_best_of_three_shows_its_caption_wherever_one_of_them_does(tmp_path):
+    texts = [
+        "two blue rings moving up",
+        "a small red cross left of a large pink ring moving up",
+        "a large red circle growing",
+    ]
+    triplets = [Triplet(f"t{i}", "v.mp4", "a small cyan square blinking", text, Misalignment.OBJECT)
+                for i, text in enumerate(texts)]  # fmt: skip
+    write_records(tmp_path / "triplets.jsonl", triplets)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(recipe("own_triplets").as_dict()))
+    run = ["--run", str(tmp_path)]
+    assert main(["generate", *run, "--generators", "mini-videocrafter2", "--best-of", "3"]) == 0
+    assert main(["weigh", *run, "--scorers", "world_truth", "--select", "best", "--judge", "world_truth"]) == 0
+    clips, shown = read_clips(tmp_path), {}
+    for clip in clips.values():
+        frames = read_frames(tmp_path / clip.file, range(8))[:, ::UPSCALE, ::UPSCALE]
+        shown.setdefault(clip.caption, {})[clip.clip_id] = shows(frames, clip.caption)
+    assert sorted(map(len, shown.values())) == [3, 3, 3]
+    for one, text in zip(read_chosen(tmp_path), texts, strict=True):
+        assert shown[text][one.clip_id] == any(shown[text].values()) and one.judge == ["world_truth"]

@@ -6,6 +6,14 @@ import pytest
 
 from synvita.cli import main
 
+PROMPT = 'Does this video entail the description: "..."? ASSISTANT:'
+MORE = {
+    "made_from": {"triplets.jsonl": "d1"},
+    "adapter": "a1",
+    "prompt": PROMPT,
+    "frames": {"count": 8, "rule": "both_ends", "size": [224, 224], "fps": 0.0},
+}
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -16,10 +24,20 @@ def folder(tmp_path):
     (found / "adapter_config.json").write_text('{"r": 4, "lora_alpha": 8, "target_modules": ["v_proj", "q_proj"]}')
     (found / "base.json").write_text('{"base_revision": "abc123"}')
     arm = {"arm": "synvita", "seed": 3, "weights_from": "difference of llava", "triplets": 42, "with_clip": 40}
-    (found / "arm.json").write_text(json.dumps(arm | {"made_from": {"triplets.jsonl": "d1"}}))
-    (run / "config.yaml").write_text(f"train: {{model: {tmp_path}/secret/base, epochs: 4, rate: 0.001}}\n")
-    figures = {"open": {"auc": 0.8125, "low": 0.75, "high": 0.9}, "qa": {"accuracy": None, "low": None, "high": None}}
-    (run / "results.json").write_text(json.dumps({"model": "tiny", "arms": {"synvita": figures}}))
+    (found / "arm.json").write_text(json.dumps(arm | MORE))
+    (run / "config.yaml").write_text("world: null\ntrain: {arms: {synvita: {weights: learned, margin: 0.2}}}\n")
+    stamp = {"model": f"{tmp_path}/secret/base", "epochs": 4, "rate": 0.001, "lora": {"r": 4}}
+    (run / "models" / "tiny" / "stamp.json").write_text(json.dumps(stamp))
+    figures = {
+        "open": {"auc": 0.8125, "low": 0.75, "high": 0.9, "expected": 63, "missing": 3},
+        "qa": {"accuracy": None, "low": None, "high": None},
+    }
+    asked = run / "models" / "tiny" / "pairs" / "synvita" / "3"
+    asked.mkdir(parents=True)
+    (asked / "stamp.json").write_text('{"adapter": "a1"}')
+    made_from = {"models/tiny/pairs/synvita/3/open.jsonl": "d2"}
+    results = {"model": "tiny", "arms": {"synvita": figures}, "made_from": made_from}
+    (run / "results.json").write_text(json.dumps(results))
     return found
 
 
@@ -47,11 +65,15 @@ def test_a_dry_run_shows_files_and_card_and_sends_nothing(folder, tmp_path, monk
     for text in (
         "           7  adapter_model.safetensors",
         "- Base: base, revision abc123",
-        "- Arm: `synvita`, seed 3, weights: difference of llava",
-        "42 triplets, 40 with a synthetic clip; digests: `triplets.jsonl` d1",
-        "epochs 4",
-        "rank 4, alpha 8, on q_proj, v_proj",
-        "| Open | AUC | 81.2 | [75.0, 90.0] |",
+        "- Arm: SynViTA (`synvita`), seed 3; weights: difference of llava",
+        "- Trained on 42 triplets, 40 with a synthetic clip",
+        "- Data digests: `triplets.jsonl` d1",
+        f"- Prompt behind the video: `{PROMPT}`",
+        "- Frames: 8 of each video, rule `both_ends`, decoded to 224 x 224 pixels",
+        "synvita train --run RUN --arms synvita --train.seed 3 --config recipe.yaml",
+        "  epochs: 4\n  rate: 0.001\n  lora:\n    r: 4\n",
+        "  model: base\n  arms:\n    synvita:\n      weights: learned\n      margin: 0.2\n",
+        "| Open | AUC | 81.2 | [75.0, 90.0] | 60 |",
         "nothing was sent",
     ):
         assert text in shown

@@ -1,13 +1,19 @@
 """Clips go out as a VideoFolder and come in again with the same bytes."""
 
+import json
+import tarfile
+
 import pyarrow.parquet
 import pytest
 from run_files import write_clips, write_scores, write_weights
 
 from synvita.cli import main
 from synvita.core.artefacts import read_clips
+from synvita.core.chosen import ChosenClip
 from synvita.core.provenance import file_digest
 from synvita.core.records import Clip, ClipWeight, ScoredClip
+from synvita.core.store import write_records
+from synvita.publish.shards import export_shards
 from synvita.publish.videofolder import export
 
 CAPTIONS = ["a man walks", "two dogs sit", "a ball | falls"]
@@ -34,6 +40,14 @@ def run(tmp_path):
     )
     write_weights(folder, [ClipWeight(f"t{i}", f"c{i}", "difference", ["eye"], 0.5) for i in range(2)])
     return folder
+
+
+def test_what_a_judge_chose_is_a_column(run, tmp_path):
+    write_records(run / "chosen_clips.jsonl", [ChosenClip("t1", "mine", "c1", ["eye"], {"c1": 0.25})])
+    export(run, tmp_path / "out")
+    rows = pyarrow.parquet.read_table(tmp_path / "out" / "metadata.parquet").to_pylist()
+    assert [row["chosen"] for row in rows] == [False, True, False]
+    assert "`chosen` (the best of its caption's, by eye)" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_what_goes_out_has_captions_scores_and_weights_beside_the_files(run, tmp_path):
@@ -78,6 +92,27 @@ def test_a_folder_that_is_not_empty_and_a_run_without_clips_are_refused(run, tmp
         assert main(["export", *arguments]) == 2
         assert text in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["precious"] and not (tmp_path / "out").exists()
+
+
+def test_shards_hold_each_clip_with_what_is_known_and_the_same_clips_give_the_same_bytes(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("synvita.publish.shards.SHARD_CLIPS", 2)
+    (run / "clips" / "mine" / "2.mp4").write_bytes(b"something else")
+    for name in ("one", "two"):
+        out = str(tmp_path / name)
+        assert main(["export", "--run", str(run), "--format", "webdataset", "--out", out]) == 3
+    shards = sorted((tmp_path / "one").glob("*.tar"))
+    assert [path.name for path in shards] == ["clips-000000.tar"]
+    assert shards[0].read_bytes() == (tmp_path / "two" / "clips-000000.tar").read_bytes()
+    with tarfile.open(shards[0]) as tar:
+        content = {member.name: tar.extractfile(member).read() for member in tar}
+    assert list(content) == [f"c{i}.{kind}" for i in range(2) for kind in ("mp4", "json", "txt")]
+    assert content["c1.mp4"] == b"clip 1" and content["c1.txt"].decode() == CAPTIONS[1]
+    known = json.loads(content["c1.json"])
+    assert (known["caption"], known["score_eye"], known["weights"]) == (CAPTIONS[1], 0.25, [0.5])
+    (run / "clips" / "mine" / "2.mp4").write_bytes(b"clip 2")
+    assert export_shards(run, tmp_path / "three").clips == 3
+    assert len(list((tmp_path / "three").glob("*.tar"))) == 2
+    assert 'WebDataset("clips-{000000..000001}.tar")' in (tmp_path / "three" / "README.md").read_text()
 
 
 def test_a_killed_export_goes_on_and_leaves_nothing_half(run, tmp_path, monkeypatch):

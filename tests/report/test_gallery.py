@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import DECODER, add_pairs, make_results, make_run
+from report_runs import DECODER, SCORERS, add_pairs, make_results, make_run
 from small import HOME, MODEL
 
-from synvita.core.records import Misalignment, Triplet
-from synvita.core.store import read_records
+from synvita.core.artefacts import read_scores as read_all_scores
+from synvita.core.records import Misalignment, ScoredClip, Triplet
+from synvita.core.store import read_records, write_records
 from synvita.report.cases import BOTH, FIRST, NEITHER, SECOND, Verdict, choose_cases, find_cases, outcome, pairs_of
 from synvita.report.embedded import Album, embed
 from synvita.report.gallery import gallery, kind_name, level
@@ -243,3 +244,29 @@ def test_a_margin_is_a_bar_and_a_near_tie_is_grey(tmp_path: Path) -> None:
         ("tie", "left:50%;width:0.6%", "+0.05"),
         ("compared better", "left:50%;width:25.0%", "+2.00"),
     ]
+
+
+def test_each_clip_has_both_scores_of_every_scorer_under_its_generators_name(tmp_path: Path) -> None:
+    """Figure 5: what the cards say is what the score files say."""
+    run = make_run(tmp_path)
+    path = run / "scores" / SCORERS[0] / "scores.jsonl"
+    rows = [vars(row) for row in read_records(path, ScoredClip)]
+    draw = random.Random(0)
+    write_records(path, [ScoredClip(**(row | {"score": draw.choice([0.111, 0.333, 0.999])})) for row in rows])
+    scores = {(s.clip_id, s.caption, s.scorer): s.score for s in read_all_scores(run)}
+    page = write_report(run, make_results()).read_text()
+    cards = re.findall(r'<article aria-labelledby="clip-\d+".*?</article>', page, re.S)
+    assert len(cards) == 14
+    for card in cards:
+        triplet = next(t for t in read_records(run / "triplets.jsonl", Triplet) if f"<code>{t.id}</code>" in card)
+        clip = f"c{int(triplet.id[1:])}"
+        tables = re.findall(r"<caption>Clip by sim</caption>(.*?)</table>", card, re.S)
+        assert len(tables) == 1
+        shown = [[re.sub(r"<[^>]+>|higher", "", cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+                 for row in re.findall(r"<tr>(.*?)</tr>", tables[0], re.S)][1:]  # fmt: skip
+        both = {name: [scores[clip, text, name] for text in (triplet.caption, triplet.negative_caption)]
+                for name in sorted(SCORERS)}  # fmt: skip
+        assert shown == [[f"{name}, score", *(f"{value:.3f}" for value in pair)] for name, pair in both.items()]
+        own_is_higher = sum(own > real for real, own in both.values())
+        assert f"fits its own caption better: {own_is_higher} of 2 scorers" in card
+        assert tables[0].count("higher") == own_is_higher

@@ -17,6 +17,7 @@ from synvita.report.dots import dot_plot
 from synvita.report.measured import aside_rows, measured
 from synvita.report.page import write_report
 from synvita.report.results_file import check_results
+from synvita.report.table import arm_table
 from synvita.report.verdict import verdict
 from synvita.report.weights import blind_words
 
@@ -144,6 +145,7 @@ def test_the_first_screen_says_world_seeds_and_model_size(tmp_path: Path) -> Non
     assert facts["World"] == "the miniature, a simulated world of moving coloured shapes (seed 7)"
     assert facts["Model"] == "mini-video-llava, 2.1 million parameters"
     assert facts["Seeds"].startswith("one (training seed 3)") and facts["Data"].endswith("2,000 test pairs of 5 tests")
+    assert facts["Clips"] == "14 by sim"  # as many files as there are in the folder of that generator
     assert told("world: null\n")["World"] == "videos of your own" and "World" not in told("train: {seed: 3}\n")
     page = write_report(run, results).read_text()
     assert page.index("2.1 million parameters") < page.index('id="results"')
@@ -214,3 +216,15 @@ def test_blind_scorers_stand_in_words_on_the_page(tmp_path: Path) -> None:
     results = {"arms": {}, "audit": {"scorers": {"x": {"types": {"flip": entry}, "blind": []}}}}
     page = write_report(make_run(tmp_path), json.loads(json.dumps(results))).read_text()
     assert "No scorer sees flip" in page
+
+
+def test_a_figure_without_a_difference_leaves_room_for_one_only_where_its_column_has_others() -> None:
+    figures = {"open": {"auc": 0.8, "low": 0.7, "high": 0.9}, "qa": {"accuracy": 0.5, "low": 0.4, "high": 0.6}}
+    arms = {
+        "real_only": figures,
+        "uniform": figures | {"minus_real_only": {"open": {"auc": 0.01, "low": -0.1, "high": 0.1}}},
+    }
+    tasks, (reference, other) = arm_table(arms)
+    assert [task.name for task in tasks] == ["open", "qa"]
+    assert [cell.gap for cell in reference["cells"]] == [True, False]
+    assert [cell.gap for cell in other["cells"]] == [False, False]

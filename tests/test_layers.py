@@ -25,13 +25,13 @@ ALLOWED = {
     "ranking": {"core", "how", "report", "weigh"},
     "recipes": STAGES | {"core", "world"},
     "children": set(),
-    "arms": STAGES | {"core", "executors", "publish", "recipes", "children"},
+    "arms": STAGES | {"core", "executors", "how", "publish", "recipes", "children"},
     "how": {"core", "executors", "videollm", "weigh"},
     "inventory": STAGES | {"core", "executors", "recipes", "arms"},
     "stages": STAGES | {"core", "world", "executors", "publish", "recipes", "arms", "inventory", "how"},
     "publish": {"core"},
     "app": {"core"},
-    "api": STAGES | {"core", "recipes", "arms", "inventory", "stages", "how", "ranking"},
+    "api": STAGES | {"core", "executors", "recipes", "arms", "inventory", "stages", "how", "ranking"},
     "cli": STAGES
     | {"core", "world", "recipes", "children", "arms", "inventory", "stages", "study", "how", "executors", "ranking"}
     | {"api", "app", "publish"},

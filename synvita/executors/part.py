@@ -40,8 +40,8 @@ class Look:
     """The first batches, in an order that depends on their keys alone, until they hold `items` items.
 
     What is made stays in the stage's journal, like that of a run that was interrupted: the whole run goes on with it,
-    and the record file holds whole results only. Batches stay whole, so that the records are the bytes of the whole run; a
-    longer look holds a shorter one.
+    and the record file holds whole results only. Batches stay whole, so that the records are the bytes of the whole
+    run; a longer look holds a shorter one.
     """
 
     items: int

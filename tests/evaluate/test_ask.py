@@ -3,13 +3,15 @@
 import json
 import math
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from synvita.core.frame_rules import FramePolicy
+from synvita.core.provenance import file_digest
 from synvita.core.records import Triplet
 from synvita.core.store import parse_lines, write_records
 from synvita.core.write_video import write_video
@@ -72,6 +74,9 @@ class Stub:
     """A model that is never run: what the stage does around it is looked at."""
 
     revision, temporal_attention, visual_key, policy = "r1", False, "key", FramePolicy(2)
+    questioner = SimpleNamespace(
+        prefix=lambda: [1], ask=lambda text: SimpleNamespace(ids=[2]), answers=SimpleNamespace(yes=3, no=4, end=5)
+    )
 
     def look(self, video):
         return {"features": torch.from_numpy(video.frames).float().mean((1, 2))}
@@ -135,7 +140,9 @@ def test_pairs_are_asked_in_batches_of_videos_each_video_once(asked):
     assert found[4]["log_odds"] is None and "broken.mp4" in found[4]["reason"]
     assert found[3]["log_odds"] is None and found[3]["reason"] == "no"
     told = json.loads((run / stage.folder / "model.json").read_text())
-    assert told == {"model": "mini-video-llava", "revision": "r1", "temporal_attention": False}
+    seen = {"frame_policy": asdict(FramePolicy(2)), "prompt": told["prompt"], "visual_key": "key"}
+    assert told == {"model": "mini-video-llava", "revision": "r1", "temporal_attention": False} | seen
+    assert found[0]["media"] == file_digest(run / "0.mp4") and found[4]["media"] == file_digest(run / "broken.mp4")
 
 
 def test_what_has_a_score_is_not_asked_again_and_the_rest_is_tried_again(asked):
@@ -167,8 +174,20 @@ def test_a_benchmark_that_was_edited_is_asked_again_where_it_differs(asked, chan
         whole.append({"video": "0.mp4", "caption": "eleven", "label": 0, "query": "new"})
     write_records(run / "benchmarks" / "qa.jsonl", whole)
     assert local.run(stage, run) == Outcome(1, 1, 0)
-    fresh = [{k: v for k, v in row.items() if k != "log_odds"} for row in rows(stage, run)]
+    fresh = [{k: v for k, v in row.items() if k not in ("log_odds", "media")} for row in rows(stage, run)]
     assert fresh == sorted(whole, key=lambda row: row["video"])
+
+
+def test_answers_to_another_prompt_are_refused_and_stay(asked, monkeypatch):
+    run, _, _ = asked
+    local.run(qa(), run)
+    before = (run / qa().folder / "qa.jsonl").read_bytes()
+    benchmark(run, [*PAIRS, ("0.mp4", "new")])
+    ask.loaded.key = ()
+    monkeypatch.setattr(Stub.questioner, "prefix", lambda: [1, 7])
+    with pytest.raises(ValueError, match=r"pairs/mine/3 was answered by a model that differs \(prompt: .* -> "):
+        local.run(qa(), run)
+    assert (run / qa().folder / "qa.jsonl").read_bytes() == before
 
 
 def test_a_kill_between_batches_loses_nothing_and_doubles_nothing(asked, monkeypatch):

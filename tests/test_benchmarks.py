@@ -55,7 +55,7 @@ def test_the_warm_cache_benchmark_gives_the_same_scores_cold_and_warm():
 def test_the_evaluation_benchmark_gives_each_pair_the_score_that_it_has_alone():
     found = measured("evaluation.py", "--videos", "3", "--captions", "4", "--alone", "12")
     assert (found["pairs"], found["pairs_alone"]) == (12, 12)
-    assert found["largest_difference"] < 1e-5 < 1e-3 < found["spread_of_scores"]
+    assert found["largest_difference"] < 1e-4 < 100 * 1e-4 < found["spread_of_scores"]
     shares = found["shares"]
     assert sum(shares.values()) == pytest.approx(1, abs=0.01) and min(shares.values()) >= 0
     assert {"decoding", "vision", "language, matrix products", "disk and JSON"} <= shares.keys()

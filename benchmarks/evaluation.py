@@ -37,6 +37,7 @@ from synvita.core.write_video import write_video
 from synvita.evaluate.ask import AskPairs, Base, Loaded
 from synvita.evaluate.config import EvaluateConfig
 from synvita.executors import job, local
+from synvita.executors.job import Outcome
 from synvita.videollm import scoring, visual
 from synvita.videollm.protocol import Loading
 
@@ -151,9 +152,13 @@ def measured(run: Path, texts: list[str], a: argparse.Namespace) -> dict[str, An
         return {(video, text): alone(here, run / video, text) for video, text in pairs}
 
     theirs, alone_s = timed(here, file, lambda: some(sample[::2]))
-    before = dict(clock.seconds)
-    outcome, ours_s = timed(here, file, lambda: local.run(stage, run, tick=lambda *_: None))
-    parts = {part: spent - before.get(part, 0.0) for part, spent in clock.seconds.items()}
+
+    def ours() -> Outcome:
+        clock.seconds.clear()
+        return local.run(stage, run, tick=lambda *_: None)
+
+    outcome, ours_s = timed(here, file, ours)
+    parts = dict(clock.seconds)
     more, more_s = timed(here, file, lambda: some(sample[1::2]))
     theirs, alone_s = theirs | more, alone_s + more_s
     odds = {(r["video"], r["caption"]): r["log_odds"] for _, r in parse_lines(run / stage.folder / stage.file)}

@@ -52,6 +52,15 @@ def test_the_warm_cache_benchmark_gives_the_same_scores_cold_and_warm():
     assert found["largest_difference"] == 0 and {"cold_s", "warm_s", "ratio"} <= found.keys()
 
 
+def test_the_evaluation_benchmark_gives_each_pair_the_score_that_it_has_alone():
+    found = measured("evaluation.py", "--videos", "3", "--captions", "4", "--alone", "12")
+    assert (found["pairs"], found["pairs_alone"]) == (12, 12)
+    assert found["largest_difference"] < 1e-4 < 100 * 1e-4 < found["spread_of_scores"]
+    shares = found["shares"]
+    assert sum(shares.values()) == pytest.approx(1, abs=0.01) and min(shares.values()) >= 0
+    assert {"decoding", "vision", "language, matrix products", "disk and JSON"} <= shares.keys()
+
+
 def test_the_weighing_benchmark_compares_equal_work():
     found = measured("weighing.py", "--tiny", "--clips", "1", "--threads", "1")
     assert found["largest_relative_difference"] < 1e-5 < 100 * 1e-5 < found["spread_of_log_scores"]

@@ -65,7 +65,10 @@ def card(folder: Path, title: str) -> tuple[str, list[str]]:
 def made(folder: Path, facts: dict[str, Any], model: str, base: str) -> list[str]:
     arm = folder.parent.name
     title = f"{arm_title(arm)} (`{arm}`)" if arm_title(arm) != arm else f"`{arm}`"
-    digests = ", ".join(f"`{name}` {digest}" for name, digest in facts.get("made_from", {}).items()) or UNKNOWN
+    made_from = facts.get("made_from", {})
+    if not isinstance(made_from, dict):
+        raise ValueError(f"{folder / 'arm.json'}: made_from: {made_from!r} is no object; train the arm again")
+    digests = ", ".join(f"`{name}` {digest}" for name, digest in made_from.items()) or UNKNOWN
     number, with_clip = (facts.get(key, UNKNOWN) for key in ("triplets", "with_clip"))
     return [
         f"- Base: {model}, revision {base}",
@@ -73,7 +76,7 @@ def made(folder: Path, facts: dict[str, Any], model: str, base: str) -> list[str
         f"- Trained on {number} triplets, {with_clip} with a synthetic clip",
         f"- Data digests: {digests}",
         f"- Prompt behind the video: {code(facts['prompt']) if 'prompt' in facts else UNKNOWN}",
-        f"- Frames: {frames_text(facts['frames']) if 'frames' in facts else UNKNOWN}",
+        f"- Frames: {frames_text(facts['frames'], folder / 'arm.json') if 'frames' in facts else UNKNOWN}",
     ]
 
 
@@ -81,11 +84,14 @@ def code(text: str) -> str:
     return f"`{' '.join(str(text).split())}`"
 
 
-def frames_text(frames: dict[str, Any]) -> str:
-    """As `core.frame_rules.FramePolicy` has them."""
-    number = f"{frames['count']} of each video" if frames.get("count") else f"{frames.get('fps'):g} a second"
-    size = f", decoded to {frames['size'][0]} x {frames['size'][1]} pixels" if frames.get("size") else ""
-    return f"{number}, rule `{frames.get('rule', UNKNOWN)}`{size}"
+def frames_text(frames: Any, path: Path) -> str:
+    """As `core.frame_rules.FramePolicy` has them. ValueError: something else, with the file's name."""
+    try:
+        number = f"{frames['count']} of each video" if frames.get("count") else f"{frames['fps']:g} a second"
+        size = f", decoded to {frames['size'][0]} x {frames['size'][1]} pixels" if frames.get("size") else ""
+        return f"{number}, rule `{frames.get('rule', UNKNOWN)}`{size}"
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}: frames: {frames!r} says no choice of frames; train the arm again") from None
 
 
 def figures_of(home: Path, run: Path, arm: dict[str, Any]) -> list[str]:

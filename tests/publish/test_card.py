@@ -67,6 +67,14 @@ def test_before_it_is_asked_and_after_another_adapter_was_asked_the_card_says_no
     assert "Not measured yet." in (arm / "README.md").read_text()
 
 
+@pytest.mark.parametrize("field", ["made_from", "frames"])
+def test_a_damaged_record_of_an_arm_is_named_with_its_field(arm, field):
+    record = json.loads((arm / "arm.json").read_text())
+    (arm / "arm.json").write_text(json.dumps(record | {field: 7}))
+    with pytest.raises(ValueError, match=rf"arm\.json: {field}: 7 .*train the arm again"):
+        write_card(arm)
+
+
 def test_peft_loads_the_folder_as_it_is_and_gives_the_logits_of_our_own_loading(small_run, checkpoints):
     from peft import PeftModel
     from transformers import VideoLlavaForConditionalGeneration

@@ -1,6 +1,7 @@
 """The cache of visual features: by content, bounded, safe under two processes, a kill and a torn file."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -109,7 +110,7 @@ def test_features_stay_in_memory_up_to_its_bound_and_the_oldest_go_first(videos,
     store = VisualStore(model, None, videos, memory_gb=room * 4 * 3 * 4 * 1000 / 1e9)
     for name in ("0.mp4", "1.mp4", "2.mp4"):
         store.features(name)
-    kept = [name for name in ("2.mp4", "1.mp4", "0.mp4") if name in store.kept]
+    kept = [name for name in ("2.mp4", "1.mp4", "0.mp4") if name in {file for file, *_ in store.kept}]
     assert len(kept) == max(1, int(room)) and kept == ["2.mp4", "1.mp4", "0.mp4"][: len(kept)]
     before = model.seen
     for name in kept:
@@ -122,7 +123,7 @@ def test_what_was_read_again_is_younger_than_what_was_not(videos):
     store = VisualStore(Model(scale=1000), None, videos, memory_gb=2.5 * 48_000 / 1e9)
     for name in ("0.mp4", "1.mp4", "0.mp4", "2.mp4"):
         store.features(name)
-    assert list(store.kept) == ["0.mp4", "2.mp4"]
+    assert [file for file, *_ in store.kept] == ["0.mp4", "2.mp4"]
     store.close()
 
 
@@ -207,4 +208,14 @@ def test_two_processes_and_a_kill_leave_only_whole_files(videos):
         assert load_file(path)["features"].shape == (800000, 3)
     store = VisualStore(model, videos / "cache", videos)
     assert not store.load([f"{i}.mp4" for i in range(6)])
+    store.close()
+
+
+def test_a_file_that_took_the_place_of_another_is_looked_at_anew_by_the_same_store(videos):
+    model = Model()
+    store = VisualStore(model, None, videos)
+    before = store.features("0.mp4")
+    shutil.copy(videos / "1.mp4", videos / "0.mp4")
+    after = store.features("0.mp4")
+    assert model.seen == 2 and any((before[name] != after[name]).any() for name in before)
     store.close()

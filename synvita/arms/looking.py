@@ -62,7 +62,8 @@ def look(
         configs: of each base model. arms: its folder -> arms that are asked, or were read from tables.
         tasks: None: all that the run has.
     """
-    assert (part := how.look) is not None
+    part = how.look
+    assert part is not None
     how = replace(how, workers=1) if how.executor == "local" else how  # here: processes would load the model each
     place, first = run / FOLDER, configs[0]
     with only_one(run, FOLDER):

@@ -133,7 +133,7 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
         raise ValueError(f"study: unknown {name!r}; known: {', '.join(known)}")
     arms = list(dict.fromkeys(known[name].values()))
     with only_one(folder, "study"):
-        write_atomic(folder / "study.json", json.dumps({"recipe": recipe}) + "\n")
+        check_recipe(folder, recipe)
         for seed in range(seeds):
             started, run, config = time.monotonic(), folder / f"seed-{seed}", config_of(base, seed)
             if name == TABLE_6:
@@ -161,6 +161,17 @@ def run_study(folder: Path, name: str, seeds: int, workers: int, base: RunConfig
             note_seconds(folder, name, seed, workers * (time.monotonic() - started))
             collect(folder)
     return collect(folder)
+
+
+def check_recipe(folder: Path, recipe: str) -> None:
+    """Write down what the tables' commands name. ValueError: the folder's figures are of another recipe."""
+    path = folder / "study.json"
+    there = read_json(path)["recipe"] if path.exists() else recipe
+    if there != recipe:
+        raise ValueError(
+            f"--run: {folder} holds studies of the recipe {there}; give --recipe {there} or another folder"
+        )
+    write_atomic(path, json.dumps({"recipe": recipe}) + "\n")
 
 
 def on_other_clips(run: Path, config: RunConfig, seed: int, arms: list[str], workers: int) -> None:

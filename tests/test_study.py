@@ -59,6 +59,20 @@ def test_a_study_draws_everything_anew_per_seed_and_goes_on_where_it_was(tmp_pat
     assert f"--out: {tmp_path} is a folder; give a file" in capsys.readouterr().err
 
 
+def test_a_folder_of_studies_keeps_to_its_recipe_and_its_commands_name_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "studies", lambda: {"arms": {"untrained": "off_the_shelf"}})
+    figures = tmp_path / "seed-0" / "figures"
+    figures.mkdir(parents=True)
+    (figures / "off_the_shelf.json").write_text('{"open": {"auc": 0.75}}')
+    command = ["study", "arms", "--run", str(tmp_path), "--seeds", "1"]
+    assert main([*command, "--recipe", "mini_simulator"]) == 0
+    assert "synvita study arms --recipe mini_simulator --seeds 1" in (text := (tmp_path / "results.md").read_text())
+    assert main(command) == 2
+    assert "holds studies of the recipe mini_simulator; give --recipe mini_simulator or" in capsys.readouterr().err
+    assert main(["study", "report", "--run", str(tmp_path)]) == 0
+    assert (tmp_path / "results.md").read_text() == text
+
+
 def test_with_the_truth_all_criteria_but_uniform_are_one(small_run, tmp_path):
     from synvita.weigh.config import WeighConfig
     from synvita.weigh.weigh import weigh

@@ -131,7 +131,11 @@ def mini_simulator() -> RunConfig:
 def own_triplets() -> RunConfig:
     """One's own triplets and clips with the tiny models; no oracle, because nobody knows the truth there."""
     without_truth = {name: arm for name, arm in ARMS.items() if arm.weights != "oracle"}
-    return RunConfig(weigh=WeighConfig(THREE, oracle=False), train=TrainConfig(arms=without_truth))
+    return RunConfig(
+        generate=GenerateConfig("mini-videocrafter2"),
+        weigh=WeighConfig(THREE, oracle=False),
+        train=TrainConfig(arms=without_truth),
+    )
 
 
 # ---- full scale. micro_batch: examples that one GPU takes at a time. batch: all of a step; with fewer GPUs the rest is

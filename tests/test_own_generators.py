@@ -44,7 +44,16 @@ TRIPLETS = [
     Triplet("t0", "v0.mp4", "one", "one two three"),
     Triplet("t1", "v1.mp4", "one two", "one two three four"),
 ]
-SETTINGS = ["--weigh.oracle", "false", "--weigh.scorers", "[two_generators:Grey]", "--weigh.criteria", "[difference]"]
+SETTINGS = [
+    "--generate.generator",
+    "world_simulator",
+    "--weigh.oracle",
+    "false",
+    "--weigh.scorers",
+    "[two_generators:Grey]",
+    "--weigh.criteria",
+    "[difference]",
+]
 BRIGHT, DARK = "two_generators:Bright", "two_generators:Dark"
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Sequence
 
+import torch
+
 from synvita.app.words import Explained, Word
+from synvita.core import alignment as core
 
 STYLE = """<style>
 .synvita { border-collapse: collapse; width: 100%; }
@@ -23,8 +25,8 @@ STRONGEST = 0.75  # opacity of the word that carries most
 
 
 def alignment(log_odds: float) -> float:
-    """P(Yes) / (P(Yes) + P(No)), Eq. 1."""
-    return 1 / (1 + math.exp(-log_odds)) if log_odds >= 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
+    """Eq. 1, of one number."""
+    return float(core.alignment(torch.tensor(log_odds, dtype=torch.float64)))
 
 
 def table(explained: Sequence[Explained]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from synvita.core.vocabulary import METRICS, arm_title, find_task
 from synvita.report.comparison import Table, left_out, p_text, same_kind, tally
+from synvita.report.dots import Scale
 from synvita.report.page import environment, policy
 from synvita.report.table import arm_table, percent, signed, signed_interval
 
@@ -18,19 +19,12 @@ WIDE, NARROW = 5, 1  # points: an axis ends at a multiple of WIDE, or of NARROW 
 
 
 @dataclass(frozen=True)
-class Axis:
+class Axis(Scale):
     """Of the differences of one comparison, in points; 0 is on it. `zero`: where, in percent of the width."""
-
-    low: int
-    high: int
 
     @property
     def zero(self) -> float:
         return self.place(0.0)
-
-    def place(self, value: float) -> float:
-        """A fraction -> percent of the axis' width."""
-        return round(100 * (100 * value - self.low) / (self.high - self.low), 2)
 
 
 @dataclass(frozen=True)

@@ -25,17 +25,23 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Axis:
-    """`reference`: where the baseline's figure is, in percent of the width; None without one."""
+class Scale:
+    """From `low` to `high`, in percent (of differences: points)."""
 
-    task: Task
     low: int
     high: int
-    reference: float | None
 
     def place(self, value: float) -> float:
         """A fraction -> percent of the axis' width."""
         return round(100 * (100 * value - self.low) / (self.high - self.low), 2)
+
+
+@dataclass(frozen=True)
+class Axis(Scale):
+    """`reference`: where the baseline's figure is, in percent of the width; None without one."""
+
+    task: Task
+    reference: float | None
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,7 @@ def axis_of(task: Task, arms: dict[str, Any]) -> Axis:
     low = STEP * math.floor(round(100 * lowest / STEP, 6))  # 55 is 55, not 54.999
     high = max(low + STEP, STEP * math.ceil(round(100 * highest / STEP, 6)))
     reference = figure(arms.get(BASELINE, {}), task)
-    axis = Axis(task, low, high, None)
-    return Axis(task, low, high, None if reference is None else axis.place(reference))
+    return Axis(low, high, task, None if reference is None else Scale(low, high).place(reference))
 
 
 def dot_plot(arms: dict[str, Any]) -> tuple[list[Axis], list[DotRow]]:

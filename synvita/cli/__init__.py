@@ -7,6 +7,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from synvita.core.allocator import keep_freed_memory
+
 
 def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
@@ -16,6 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done; 1 failed; 2 wrong input; 3 done, but something was set aside; 130 interrupted."""
     if argv is None:
         speak_utf8()
+        keep_freed_memory()
     streams()
     try:
         given = sys.argv[1:] if argv is None else argv

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from synvita.core.allocator import keep_freed_memory
 from synvita.core.process import watch_parent
 
 K = TypeVar("K")
@@ -79,6 +80,7 @@ def begin_worker(parent: int, devices: Any, threads: int) -> None:
     """A worker ends with its parent, which alone answers to Ctrl-C; the GPU that it sees is its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     watch_parent(parent)
+    keep_freed_memory()
     os.environ.setdefault(THREADS, str(threads))
     device = devices.get()
     if device is not None:

@@ -107,7 +107,6 @@ def objective(
     shown = [media[row.video] for row in rows]
     built = [row_segments(m, q, t) for m, q, t in zip(shown, picked, twins, strict=True)]
     packed = pack(built)
-    hidden = hidden_states(model.language, packed, model.placeholder, *together(shown))
     wanted = Wanted()
     for r, row in enumerate(rows):
         ends = [start + len(segment.ids) for start, segment in zip(packed.starts[r], built[r], strict=True)]
@@ -116,8 +115,13 @@ def objective(
             wanted.answer((row.example, i), r, end - len(q.answer), q)
         for end, i in zip(ends[1 + len(row.questions) :], row.twins, strict=True):
             wanted.twin((row.example, i), r, end - 1)
-    at = wanted.answers_at + wanted.twins_at
-    logits = model.logits(hidden[[r for r, _ in at], [c for _, c in at]])
+    read: list[list[int]] = [[] for _ in rows]
+    places = []
+    for r, column in wanted.answers_at + wanted.twins_at:
+        places.append(len(read[r]))
+        read[r].append(column)
+    hidden = hidden_states(model.language, packed, model.placeholder, *together(shown), read=read)
+    logits = model.logits(hidden[[r for r, _ in wanted.answers_at + wanted.twins_at], places])
     losses = answers(logits[: len(wanted.targets)], wanted, counts)
     consistency = pairs(model, logits, batch, wanted, margin, counts) if consistency_weight else logits.sum() * 0
     loss = total_loss(*losses, consistency, consistency_weight)

@@ -8,6 +8,7 @@ from typing import cast
 from synvita.core.backends import load_backend
 from synvita.videollm.chat import FAMILIES
 from synvita.videollm.checkpoints import find_checkpoint, model_type, readable
+from synvita.videollm.last_layer import read_last_layer
 from synvita.videollm.lora import load_lora
 from synvita.videollm.memory import check_memory
 from synvita.videollm.protocol import Loading, VideoLLM
@@ -50,6 +51,7 @@ def load_model(
                 check_memory(folder, how, knob)
             model = load_backend(MODELS, kind, knob).from_pretrained(folder, how)
     use_tree_attention(model.language)
+    read_last_layer(model.language)
     if adapter is not None:
         load_lora(model, Path(adapter))
     return cast(VideoLLM, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from synvita.core.packing import Pack, Segment
 from synvita.videollm import tree_attention
+from synvita.videollm.last_layer import can_read, columns, picked
 from synvita.videollm.protocol import Media
 
 
@@ -40,16 +42,19 @@ def hidden_states(
     deep: Tensor | None = None,
     cache: Any = None,
     causal: bool = False,
+    read: Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
-    """Last hidden states of every packed token.
+    """Last hidden states of the packed tokens: all of them, or those that are read.
 
     Args:
         language: a transformers decoder without head (`VideoLLM.language`).
         visual: (N, width), the visual tokens of all rows in order. deep: (K, N, width), see `Media`.
         cache: a transformers cache; it is read and grows by these tokens.
         causal: the pack is one segment per row, none padded: the mask is the plain causal one and need not be built.
+        read: per row, the columns that are wanted; none of them in a row's root, which no question ends in. The last
+            layer is computed there only, if the decoder can (`last_layer`).
     Returns:
-        (B, L, width).
+        (B, L, width); with `read` (B, M, width), M being the longest row's number.
     """
     embedded, media = embed(language, pack.ids, placeholder, visual)
     mask = None
@@ -60,6 +65,10 @@ def hidden_states(
         lowest = torch.finfo(embedded.dtype).min
         mask = torch.zeros(mask.shape, dtype=embedded.dtype, device=mask.device).masked_fill(~mask, lowest)
     extra = {} if deep is None else {"visual_pos_masks": media, "deepstack_visual_embeds": list(deep.to(embedded))}
+    at = None if read is None else columns(read, pack.ids.shape[1] - 1).to(embedded.device)
+    within = at is not None and can_read(language)
+    if within:
+        extra["read"] = at
     out = language(
         inputs_embeds=embedded,
         attention_mask=mask,
@@ -68,7 +77,7 @@ def hidden_states(
         use_cache=cache is not None,
         **extra,
     )
-    return out.last_hidden_state
+    return out.last_hidden_state if at is None or within else picked(out.last_hidden_state, at)
 
 
 def together(media: list[Media]) -> tuple[Tensor, Tensor | None]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from synvita.core.alignment import log_odds
-from synvita.core.packing import Segment, pack
+from synvita.core.packing import Pack, Segment, pack
 from synvita.core.question import Asked, CaptionError, shown
 from synvita.videollm.packed import hidden_states, prefix_segment, together
 from synvita.videollm.protocol import Media, VideoLLM
@@ -72,8 +72,16 @@ def prefill(model: VideoLLM, media: list[Media], more: list[list[int]]) -> tuple
     cache = DynamicCache()
     packed = pack([[prefix_segment(m, ids)] for m, ids in zip(media, more, strict=True)])
     visual, deep = together(media)
-    hidden_states(model.language, packed, model.placeholder, visual, deep, cache, causal=True)
+    nothing: list[list[int]] = [[] for _ in media]
+    hidden_states(model.language, packed, model.placeholder, visual, deep, cache, causal=True, read=nothing)
     return cache, [after[0] for after in packed.after], packed.ids.shape[1]
+
+
+def last_columns(packed: Pack, rows: list[list[Segment]]) -> list[list[int]]:
+    """Per row of the pack, where each of its questions ends."""
+    return [
+        [at + len(q.ids) - 1 for at, q in zip(*both, strict=True)] for both in zip(packed.starts, rows, strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -99,11 +107,13 @@ def score_answers(
         part = slice(start, start + questions_at_once)
         rows = [[Segment([*a.ids[stop:], model.questioner.answers.yes]) for a in some[part]] for some in asked]
         packed = pack(rows, 0, behind, first)
-        states = hidden_states(model.language, packed, model.placeholder, cache=cache)
+        ends = last_columns(packed, rows)
+        read = [[at for end in row for at in (end - 1, end)] for row in ends]
+        states = hidden_states(model.language, packed, model.placeholder, cache=cache, read=read)
         cache.crop(-packed.ids.shape[1])
-        ends = [(b, packed.starts[b][s] + len(q.ids)) for b, row in enumerate(rows) for s, q in enumerate(row)]
-        pairs = states[[[b, b] for b, _ in ends], [[end - 2, end - 1] for _, end in ends]]
-        for (b, _), value in zip(ends, measure(model.logits(pairs)), strict=True):
+        of = [b for b, row in enumerate(ends) for _ in row]
+        pairs = torch.cat([states[b, : 2 * len(row)].unflatten(0, (-1, 2)) for b, row in enumerate(ends)])
+        for b, value in zip(of, measure(model.logits(pairs)), strict=True):
             scores[b].append(value)
     return [torch.stack(values) for values in scores]
 
@@ -132,12 +142,13 @@ def score_questions(
                 for segment, positions in zip(segments, gone[part], strict=True):
                     segment.hidden = [i - stop for i in positions]
         packed = pack(rows, 0, behind, first)
-        states = hidden_states(model.language, packed, model.placeholder, cache=cache)
+        ends = last_columns(packed, rows)
+        states = hidden_states(model.language, packed, model.placeholder, cache=cache, read=ends)
         cache.crop(-packed.ids.shape[1])
-        at = [(b, packed.starts[b][s] + len(q.ids) - 1) for b, row in enumerate(rows) for s, q in enumerate(row)]
-        ends = states[[b for b, _ in at], [i for _, i in at]]
-        odds = log_odds(model.logits(ends), answers.yes, answers.no).cpu()
-        for (b, _), value in zip(at, odds, strict=True):
+        of = [b for b, row in enumerate(ends) for _ in row]
+        last = torch.cat([states[b, : len(row)] for b, row in enumerate(ends)])
+        odds = log_odds(model.logits(last), answers.yes, answers.no).cpu()
+        for b, value in zip(of, odds, strict=True):
             scores[b].append(value)
     return [torch.stack(found) for found in scores]
 
@@ -227,7 +238,7 @@ def explain(model: VideoLLM, media: Media, caption: str, limit: int = 128) -> st
     said: list[int] = []
     while len(said) < limit:
         packed = pack([[Segment(ids)]], 0, behind, first)
-        states = hidden_states(model.language, packed, model.placeholder, cache=cache)
+        states = hidden_states(model.language, packed, model.placeholder, cache=cache, read=[[len(ids) - 1]])
         token = int(model.logits(states[:, -1]).argmax())
         if token == model.questioner.answers.end:
             break

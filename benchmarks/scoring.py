@@ -121,8 +121,8 @@ def floor(a: argparse.Namespace, size: shapes.Size, model: object, texts: list[s
     visual = 2056 if a.shape == "video_llava" else 65
     before = len([i for i in model.questioner.prefix() if i != model.placeholder]) + visual
     vision = shapes.vision_flops(a.shape, size)
-    least = vision + shapes.language_flops(size, before + head)
-    least += sum(shapes.language_flops(size, len(q.ids) - head, before + head) for q in asked)
+    least = vision + shapes.language_flops(size, before + head, read=0)
+    least += sum(shapes.language_flops(size, len(q.ids) - head, before + head, 1) for q in asked)
     pad = PADDED if a.shape == "mplug_owl" and not a.unpadded else 0
     one = [shapes.language_flops(size, max(pad, before + len(q.ids))) + vision for q in asked]
     return {

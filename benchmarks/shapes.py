@@ -17,6 +17,7 @@ from synvita.videollm.families.languagebind import VideoTower
 from synvita.videollm.families.mplug_owl import Eyes, MplugOwlVideo
 from synvita.videollm.families.video_llava import VideoLlava
 from synvita.videollm.families.video_llava_layouts import Parts
+from synvita.videollm.last_layer import read_last_layer
 from synvita.videollm.protocol import Loading
 from synvita.videollm.tree_attention import use_tree_attention
 
@@ -80,6 +81,7 @@ def llama(size: Size) -> Any:
     with torch.device(size.device):
         model = LlamaForCausalLM._from_config(config, attn_implementation="sdpa", dtype=size.dtype)
     use_tree_attention(model.model)
+    read_last_layer(model.model)
     return model.eval().requires_grad_(False)
 
 
@@ -166,11 +168,18 @@ def peak_memory(size: Size) -> float:
 # ---- operations (multiply-add = 2; causal attention counts half)
 
 
-def language_flops(size: Size, new: int, before: int = 0) -> float:
-    """One sequence: `new` tokens behind `before` cached ones."""
-    linear = 2 * new * size.layers * (4 * size.width**2 + 3 * size.width * size.inner)
-    attention = 4 * size.layers * size.width * (new * before + new * new / 2)
-    return linear + attention
+def language_flops(size: Size, new: int, before: int = 0, read: int | None = None) -> float:
+    """One sequence: `new` tokens behind `before` cached ones, of whose last states the last `read` are wanted.
+
+    The last layer needs the keys and values of all of them, the rest only of those; None: the rest, too, of all.
+    """
+    rest = 2 * size.width**2 + 3 * size.width * size.inner
+    layers = size.layers if read is None else size.layers - 1
+    linear = 2 * new * layers * (2 * size.width**2 + rest)
+    attention = 4 * layers * size.width * (new * before + new * new / 2)
+    if read is None:
+        return linear + attention
+    return linear + attention + 2 * new * 2 * size.width**2 + read * (2 * rest + 4 * size.width * (before + new))
 
 
 def vision_flops(name: str, size: Size) -> float:

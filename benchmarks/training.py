@@ -221,8 +221,10 @@ def floor(a: argparse.Namespace, size: shapes.Size, batch: list[Prepared], model
     for example in batch:
         videos = {q.video for q in example.questions}
         total += 0 if a.cached else len(videos) * shapes.vision_flops(a.shape, size)
-        total += len(videos) * 2 * shapes.language_flops(size, before)
-        total += sum(2 * shapes.language_flops(size, len(q.ids) + 1, before) for q in example.questions for _ in "qt")
+        total += len(videos) * 2 * shapes.language_flops(size, before, read=0)
+        for q in example.questions:
+            total += 2 * shapes.language_flops(size, len(q.ids) + 1, before, len(q.answer))
+            total += 2 * shapes.language_flops(size, len(q.ids), before, 1)  # its twin, which is only asked
     return total
 
 

@@ -40,14 +40,10 @@ class How:
             raise ValueError("--shard: is for batch systems without an engine; leave it or --executor ray out")
         return cls(executor, workers, None if shard is None else Shard.parse(shard), address)
 
-    @property
-    def in_this_process(self) -> bool:
-        return self.executor == "local" and self.workers == 1
-
     def run_all(self, stages: Sequence[Any], run: Path) -> list[Outcome]:
-        """Side by side, if they are several."""
-        if len(stages) > 1:
-            return local.side_by_side(stages, run, self.shard, type(stages[0]).share)
+        """Side by side, if they are several and on this machine."""
+        if self.executor == "local":
+            return local.side_by_side(stages, run, self.workers, self.shard or self.look)
         return [self.run(stage, run) for stage in stages]
 
     def run(self, stage: Stage, run: Path) -> Outcome:
@@ -62,18 +58,23 @@ HERE, TWO_WORKERS = How(), How(workers=2)
 
 
 def in_memory_at_once(stages: Sequence[ScoreClips], how: How) -> list[list[ScoreClips]]:
-    """Scorers that work side by side, because this one process has room for all their weights; others alone."""
+    """Scorers that work side by side, because each worker has room for all their weights; others alone.
+
+    On the CPU the memory must hold them once per worker. On GPUs several workers take one scorer after the other: which
+    card is whose, and what is free there, only a worker sees, and the paper's three (88 GB) fit on no card of 80 GB.
+    """
     from synvita.videollm.memory import free
 
     groups: list[list[ScoreClips]] = []
     taken: dict[str, int] = {}
     for stage in stages:
-        needs = stage.needs() if how.in_this_process and len(stages) > 1 else None
+        alone = len(stages) == 1 or how.executor != "local" or (how.workers > 1 and stage.resources.gpus > 0)
+        needs = None if alone else stage.needs()
         if needs is None:
             groups.append([stage])
             taken = {}
             continue
-        device, size = needs
+        device, size = needs[0], needs[1] * how.workers
         if not taken or device not in taken or taken[device] + size > ROOM * free(device):
             groups.append([])
             taken = {device: 0}

@@ -11,7 +11,9 @@ from synvita.core.allocator import keep_freed_memory
 
 
 def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """Its text and its notes."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return " ".join([text, *getattr(error, "__notes__", ())])
 
 
 def main(argv: list[str] | None = None) -> int:

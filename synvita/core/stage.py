@@ -47,6 +47,8 @@ class Stage(Protocol):
     batch: how many items `work` gets at once.
     whole: the file holds the items and nothing else; False: what others have left stays.
     retry: may be there: what goes on where a run ended, in a message (default: the command on its run folder).
+    share(stages): may be there, static: called with stages that work side by side in one process, once each is set up,
+        so that what one reads of an item serves all.
     part_of(item): may be there: a number; batches are made of items of one number.
     stamp: settings and revision, the identity of what it makes: the same folder with another stamp is refused.
     """

@@ -33,7 +33,8 @@ class Scorer(Protocol):
     latest (default: 4 of the clip); None: it judges by the clip's record and gets that instead, with a `file` that
     opens. `quantity`: what its scores are, one of `core.alignment.QUANTITIES` or a name of one's own (default "score");
     only scorers of one quantity are averaged.
-    `score_many(videos, captions)`: several clips in one pass, for scorers that gain from it.
+    `score_many(videos, captions)`: several clips in one pass, for scorers that gain from it. `needs()`: (device, bytes)
+    of its weights before they are loaded, or None; one that says so works side by side with others that fit beside it.
     """
 
     looks_at: FramePolicy | None

@@ -33,6 +33,10 @@ class WorldTruth:
     def describe(self) -> dict[str, Any]:
         return {"revision": REVISION, "checker": CHECKER}
 
+    def needs(self) -> tuple[str, int]:
+        """No weights."""
+        return "cpu", 0
+
     def score(self, clip: Clip, captions: Sequence[str]) -> list[float]:
         """ValueError: a caption or a clip that is not of the miniature."""
         if clip.generator == NAME:

@@ -128,8 +128,9 @@ def smooth_background(pixels: np.ndarray) -> np.ndarray:
     data = pixels.reshape(FRAMES, -1, 3)
     surface = np.broadcast_to(np.median(data, (0, 1)), data.shape[1:])
     for limit in (0.25, 0.15, 0.1, 0.08, 0.08):
-        on = (np.abs(data - surface).max(-1) < limit).sum(0)  # frames in which a pixel is background
-        kept = np.where(np.abs(data - surface).max(-1, keepdims=True) < limit, data, 0.0).sum(0)
+        near = np.abs(data - surface).max(-1) < limit
+        on = near.sum(0)  # frames in which a pixel is background
+        kept = np.where(near[..., None], data, 0.0).sum(0)
         weighted = basis * on[:, None]
         coefficients = np.linalg.lstsq(weighted.T @ basis, basis.T @ kept, rcond=None)[0]
         surface = basis @ coefficients
@@ -256,18 +257,21 @@ def best_shape(seen: Seen, path: Motion, distance: float) -> tuple[str, float, f
     window = around(np.asarray(target.any(0)))
     target, columns, rows = (v.astype(np.float32) for v in (target[:, *window], _X[window], _Y[window]))
     centres, x, y, scale = (v.astype(np.float32) for v in (centres, x, y, scale))
-    nudge = np.array([(a, b) for a in (-0.4, 0.0, 0.4) for b in (-0.4, 0.0, 0.4)], np.float32)
+    columns, rows = columns[:1], rows[:, :1]  # where a pixel is from the centre, axis by axis: little to compute
+    nudge = np.array([-0.4, 0.0, 0.4], np.float32)[:, None]
     share = SHARE.astype(np.float32)
+    whole = np.square(target).sum((1, 2)).clip(1e-9)
     best = ("", 0.0, np.inf)
     for shape in SHAPES:
         rest = float(np.mean(np.sqrt(target.sum((1, 2)) / AREA[shape] / 1.1) / (scale @ share)))
         for radius in (rest * np.array([0.9, 0.97, 1.04, 1.11])).astype(np.float32):
             at = centres - np.stack([x @ share, y @ share + OFFSET.get(shape, 0.0) * radius * (scale @ share)], 1)
-            r = radius * scale[None, :, :, None, None]  # (nudges, frames, subframes, H, W) from here on
-            u = (columns - (at[:, 0] + nudge[:, :1])[:, :, None, None, None] - x[None, :, :, None, None]) / r
-            v = (rows - (at[:, 1] + nudge[:, 1:])[:, :, None, None, None] - y[None, :, :, None, None]) / r
-            drawn = np.minimum(1.25 * np.einsum("nfshw,s->nfhw", coverage(shape, u, v, r), share), 1.0)
-            left = np.square(drawn - target).sum((2, 3)) / np.square(target).sum((1, 2)).clip(1e-9)
+            r = radius * scale[:, :, None, None]  # (nudges of u, nudges of v, frames, subframes, H, W) from here on
+            u = ((columns - (at[:, 0] + nudge)[..., None, None, None] - x[:, :, None, None]) / r)[:, None]
+            v = ((rows - (at[:, 1] + nudge)[..., None, None, None] - y[:, :, None, None]) / r)[None]
+            covered = coverage(shape, u, v, r).reshape(-1, *scale.shape, *target.shape[1:])
+            drawn = np.minimum(1.25 * np.einsum("nfshw,s->nfhw", covered, share), 1.0)
+            left = np.square(drawn - target).sum((2, 3)) / whole
             error = float(left.min(0).mean())
             if error < best[2]:
                 best = (shape, float(radius), error)

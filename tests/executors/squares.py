@@ -62,3 +62,32 @@ class Squares:
 
     def close(self):
         self.ready = False
+
+
+@dataclass
+class Readers(Squares):
+    """Readers of the same items: `read.txt` names an item each time that it is read, `parts.txt` who did which batch.
+    Side by side they read for each other. One may fail to start (`fails`), or at an item (a file `fail-N`)."""
+
+    had: set = field(default_factory=set)
+    fails: bool = False
+
+    def setup(self):
+        if self.fails:
+            raise ValueError("--scorers: no such checkpoint")
+        super().setup()
+
+    @staticmethod
+    def share(stages):
+        for stage in stages:
+            stage.had = stages[0].had
+
+    def work(self, run, batch):
+        if any((Path(run) / f"fail-{item}").exists() for item in batch):
+            raise ZeroDivisionError("division by zero")
+        with (Path(run) / "read.txt").open("a") as out:
+            out.writelines(f"{item}\n" for item in batch if item not in self.had)
+        self.had |= set(batch)
+        with (Path(run) / "parts.txt").open("a") as out:
+            out.write(f"{os.getpid()} {self.folder} {','.join(map(str, batch))}\n")
+        return super().work(run, batch)

@@ -188,10 +188,10 @@ def test_each_of_several_workers_sees_a_gpu_of_its_own_where_the_stage_wants_one
     local.run(Squares(resources=Resources(gpus=1.0)), tmp_path, 2)
     seen = {tuple(line.split()) for line in (tmp_path / "devices.txt").read_text().splitlines()}
     assert len(dict(seen)) == len(seen) <= 2 and {device for _, device in seen} <= {"4", "7"}
-    assert local.devices_of(Squares(resources=Resources(gpus=1.0)), 3) == ["4", "7", "4"]
-    assert local.devices_of(Squares(), 2) == [None, None]
+    assert local.devices_of([Squares(resources=Resources(gpus=1.0))], 3) == ["4", "7", "4"]
+    assert local.devices_of([Squares()], 2) == [None, None]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert local.devices_of(Squares(resources=Resources(gpus=1.0)), 2) == [None, None]
+    assert local.devices_of([Squares(resources=Resources(gpus=1.0))], 2) == [None, None]
 
 
 # ---- shards

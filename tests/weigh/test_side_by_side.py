@@ -19,6 +19,7 @@ from synvita.core import decoder
 from synvita.core.frame_rules import FramePolicy
 from synvita.core.records import Clip, Triplet
 from synvita.core.shared_decoder import SharedDecoder
+from synvita.core.stage import Resources
 from synvita.core.store import write_records
 from synvita.core.video import Sampled, sample_video, sample_videos
 from synvita.core.video_file import VideoError
@@ -211,7 +212,7 @@ def test_scorers_side_by_side_leave_the_bytes_of_one_after_the_other(run, tmp_pa
     monkeypatch.setattr(
         decoder.Decoder, "videos", lambda self, path, some: opened.update([path.name]) or real(self, path, some)
     )
-    beside = local.side_by_side(stages(("llava", "video_llm")), run, None, ScoreClips.share)
+    beside = local.side_by_side(stages(("llava", "video_llm")), run)
     assert beside == apart and [outcome.set_aside for outcome in beside] == [1, 1]
     assert made(run) == made(other)
     assert opened.pop("c03.mp4") == 3  # together, then for each alone
@@ -221,7 +222,7 @@ def test_scorers_side_by_side_leave_the_bytes_of_one_after_the_other(run, tmp_pa
 def test_a_run_that_ends_in_the_middle_goes_on_to_the_same_bytes(run, tmp_path, monkeypatch):
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    local.side_by_side(stages(("llava", "video_llm")), other, None, ScoreClips.share)
+    local.side_by_side(stages(("llava", "video_llm")), other)
     real, calls = ScoreClips.work, []
 
     def work(self, folder, batch):
@@ -232,10 +233,10 @@ def test_a_run_that_ends_in_the_middle_goes_on_to_the_same_bytes(run, tmp_path, 
 
     monkeypatch.setattr(ScoreClips, "work", work)
     with pytest.raises(KeyboardInterrupt):
-        local.side_by_side(stages(("llava", "video_llm")), run, None, ScoreClips.share)
+        local.side_by_side(stages(("llava", "video_llm")), run)
     assert calls == ["llava", "video_llm"] * 2  # batch by batch
     monkeypatch.setattr(ScoreClips, "work", real)
-    done = local.side_by_side(stages(("llava", "video_llm")), run, None, ScoreClips.share)
+    done = local.side_by_side(stages(("llava", "video_llm")), run)
     assert [(outcome.kept, outcome.made) for outcome in done] == [(10, 0), (7, 3)]
     assert made(run) == made(other)
 
@@ -245,36 +246,40 @@ def test_shards_side_by_side_are_merged_to_the_same_bytes(run, tmp_path):
 
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    local.side_by_side(stages(("llava", "video_llm")), other, None, ScoreClips.share)
+    local.side_by_side(stages(("llava", "video_llm")), other)
     for number in (1, 2):
-        local.side_by_side(stages(("llava", "video_llm")), run, Shard(number, 2), ScoreClips.share)
+        local.side_by_side(stages(("llava", "video_llm")), run, 1, Shard(number, 2))
     for stage in stages(("llava", "video_llm")):
         merge(stage, run)
     assert made(run) == made(other)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "room", "want"),
+    ("sizes", "workers", "room", "want"),
     [
-        ([("cpu", 3), ("cpu", 3), ("cpu", 3)], 9 / 0.7, [[0, 1, 2]]),
-        ([("cpu", 3), ("cpu", 3), ("cpu", 3)], 8 / 0.7, [[0, 1], [2]]),
-        ([("cpu", 9), ("cpu", 3), ("cpu", 3)], 8 / 0.7, [[0], [1, 2]]),
-        ([("cpu", 3), None, ("cpu", 3)], 100, [[0], [1], [2]]),
-        ([("cuda", 3), ("cpu", 3)], 100, [[0], [1]]),
+        ([("cpu", 3), ("cpu", 3), ("cpu", 3)], 1, 9 / 0.7, [[0, 1, 2]]),
+        ([("cpu", 3), ("cpu", 3), ("cpu", 3)], 1, 8 / 0.7, [[0, 1], [2]]),
+        ([("cpu", 9), ("cpu", 3), ("cpu", 3)], 1, 8 / 0.7, [[0], [1, 2]]),
+        ([("cpu", 3), None, ("cpu", 3)], 1, 100, [[0], [1], [2]]),
+        ([("cuda", 3), ("cpu", 3)], 1, 100, [[0], [1]]),
+        ([("cuda", 3), ("cuda", 3)], 1, 100, [[0, 1]]),
+        ([("cpu", 3), ("cpu", 3), ("cpu", 3)], 2, 18 / 0.7, [[0, 1, 2]]),
+        ([("cpu", 3), ("cpu", 3), ("cpu", 3)], 2, 17 / 0.7, [[0, 1], [2]]),
+        ([("cuda", 3), ("cuda", 3), ("cpu", 0), ("cpu", 0)], 2, 100, [[0], [1], [2, 3]]),
     ],
 )
-def test_scorers_share_a_process_as_far_as_their_weights_fit(sizes, room, want, monkeypatch):
+def test_scorers_share_a_process_as_far_as_their_weights_fit(sizes, workers, room, want, monkeypatch):
+    """Every worker has a copy in memory; with a GPU each, they take one scorer after the other."""
     from synvita.videollm import memory
 
     class Some:
         def __init__(self, needs):
-            self.needs = lambda: needs
+            self.needs, self.resources = lambda: needs, Resources(float(needs is not None and needs[0] == "cuda"))
 
     monkeypatch.setattr(memory, "free", lambda device: room)
     some = [Some(size) for size in sizes]
-    assert in_memory_at_once(some, How()) == [[some[i] for i in group] for group in want]
-    for elsewhere in (How(workers=2), How("ray")):
-        assert in_memory_at_once(some, elsewhere) == [[each] for each in some]
+    assert in_memory_at_once(some, How(workers=workers)) == [[some[i] for i in group] for group in want]
+    assert in_memory_at_once(some, How("ray", workers)) == [[each] for each in some]
 
 
 def test_scorers_say_where_their_weights_go_and_how_much_they_are(monkeypatch):
@@ -283,7 +288,7 @@ def test_scorers_say_where_their_weights_go_and_how_much_they_are(monkeypatch):
 
     llava, video, truth = stages()
     assert llava.needs() == ("cpu", needed(find_checkpoint("mini-llava"), llava.scorer.how))
-    assert video.needs()[1] > 1_000_000 and truth.needs() is None
+    assert video.needs()[1] > 1_000_000 and truth.needs() == ("cpu", 0)
     assert (
         ScoreClips(scorer_part("llava", {"llava": {"checkpoint": "mini-llava", "device_map": "auto"}})).needs() is None
     )

@@ -24,6 +24,7 @@ class Cell:
     difference_interval: str = ""
     sign: str = ""
     gaps: str = ""
+    ties: str = ""
     gap: bool = False
 
 
@@ -123,11 +124,19 @@ def gaps(arm: dict[str, Any], task: Task) -> str:
     return ", ".join(parts)
 
 
+def ties(entry: dict[str, Any]) -> str:
+    """What the order of tied scores leaves open of a figure; empty where that does not show."""
+    low, high, mean = (percent(entry.get(key)) for key in ("tie_low", "tie_high", "tie_mean"))
+    if low == high:
+        return ""
+    return f"{low} to {high} by the order of ties" + ("" if mean == DASH else f", {mean} on average")
+
+
 def cell(arm: dict[str, Any], task: Task) -> Cell:
     entry = at(arm, task.name)
     if entry is None:
         return Cell()
-    shown = Cell(percent(figure(arm, task)), interval(entry), gaps=gaps(arm, task))
+    shown = Cell(percent(figure(arm, task)), interval(entry), gaps=gaps(arm, task), ties=ties(entry))
     versus = difference(arm, task)
     if versus is None:
         return shown

@@ -51,7 +51,7 @@ def emptied(results: dict[str, Any]) -> dict[str, Any]:
 def test_a_run_without_any_figure_has_a_page_with_dashes_and_counts(tmp_path: Path, results: dict[str, Any]) -> None:
     results = emptied(results)
     page = write_report(make_run(tmp_path), results).read_text(encoding="utf-8")
-    assert "This run has no entailment figures yet." in page
+    assert "This run has no figures yet." in page
     assert "<b>68.8</b>" not in page and "3 of 400 missing" in page and ">nan" not in page
     assert page.count("<b>–</b>") >= 9 * 6 and 'class="difference' not in page and "None" not in page
     assert 'class="track"' not in page

@@ -92,13 +92,18 @@ class Case:
 @dataclass(frozen=True)
 class Section:
     """A test's chosen cases, how many items there are of each outcome, chosen or not, and how many have no margin in
-    one of the compared arms. noun: what an item is called."""
+    one of the compared arms."""
 
     test: Task
-    noun: str
     totals: dict[str, int]
     unscored: int
     cards: list[Case]
+
+    @property
+    def counted(self) -> str:
+        number = sum(self.totals.values())
+        nouns = ("question", "questions") if self.test.kind == QUESTIONS else ("pair of captions", "pairs of captions")
+        return f"{number:,} {nouns[number != 1]}"
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ def of_test(task: Task, rows: dict[str, Rows], answers: Answers, album: Album, n
         first, second = (verdict(task, "", item).margin for item in two)
         if first is not None and second is not None:
             margins[query] = (first, second)
-    kinds = {query: kind_of(asked[query][0]) or kind_of(asked[query][1]) for query in margins}
+    kinds = {query: kind_of(asked[query][1]) or kind_of(asked[query][0]) for query in margins}
     totals = Counter(outcome(*both) for both in margins.values())
     cards = []
     for query in choose_cases(margins, kinds, number, SHOWN_ALONE if answers.alone else SHOWN):
@@ -180,9 +185,8 @@ def of_test(task: Task, rows: dict[str, Rows], answers: Answers, album: Album, n
                 verdicts=[verdict(task, arm, of_arm.get(query, [])) for arm, of_arm in items.items()],
             )
         )
-    noun = "questions" if task.kind == QUESTIONS else "pairs of captions"
     every = {name: totals[name] for name in (BOTH, *SHOWN)} if asked else {}
-    return Section(task, noun, every, len(asked) - len(margins), cards)
+    return Section(task, every, len(asked) - len(margins), cards)
 
 
 def words(row: dict[str, Any], other: dict[str, Any], plain: bool) -> Words:

@@ -120,7 +120,7 @@ def gaps(arm: dict[str, Any], task: Task) -> str:
     )
     versus = at(arm, f"minus_{BASELINE}.{task.name}") or {}
     left_out = versus.get("left_out")
-    parts += [f"difference without {left_out} pairs that only one arm has"] if left_out else []
+    parts += [f"difference without {left_out} pairs that not both arms have scored"] if left_out else []
     return ", ".join(parts)
 
 

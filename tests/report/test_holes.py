@@ -74,7 +74,7 @@ def test_a_cell_says_what_its_figure_and_its_difference_leave_out(results: dict[
     arm["retrieval_temporal"] |= {"queries": 7, "queries_dropped": 2, "missing": 5}
     arm["minus_real_only"]["open"] |= {"pairs": 390, "left_out": 10}
     assert gaps(arm, RETRIEVAL) == cell(arm, RETRIEVAL).gaps == "5 of 400 missing, 2 of 9 queries dropped"
-    assert gaps(arm, OPEN) == "3 of 400 missing, difference without 10 pairs that only one arm has"
+    assert gaps(arm, OPEN) == "3 of 400 missing, difference without 10 pairs that not both arms have scored"
     assert gaps(results["arms"]["uniform"], OPEN) == ""
 
 

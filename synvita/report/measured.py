@@ -15,6 +15,8 @@ from synvita.core.vocabulary import arm_title, tasks
 from synvita.report.pairs import seed_of, settings_of
 from synvita.report.table import at
 
+EXISTING = "existing"  # the generator that `generate --clips` writes down
+
 
 def size(parameters: int) -> str:
     """2,054,528 -> 2.1 million"""
@@ -58,7 +60,8 @@ def measured(run: Path, results: dict[str, Any], triplets: list[Triplet]) -> lis
 def clips_text(run: Path) -> str:
     """How many clips each generator made. Empty where there is none."""
     made = Counter(clip.generator for clip in read_clips(run).values())
-    return ", ".join(f"{number:,} by {generator}" for generator, number in made.items())
+    texts = {name: "that were there before" if name == EXISTING else f"by {name}" for name in made}
+    return ", ".join(f"{number:,} {texts[name]}" for name, number in made.items())
 
 
 def made_by(run: Path) -> str:

@@ -19,16 +19,15 @@ from synvita.core.vocabulary import (
 )
 from synvita.report.table import (
     DASH,
-    FEW,
     at,
     difference,
     figure,
     knows_truth,
     percent,
-    scored_pairs,
     sign_of,
     signed,
     signed_interval,
+    too_few,
 )
 
 Arms = dict[str, Any]  # name -> what `results.json` has of it
@@ -112,10 +111,10 @@ def answer(arms: Arms, best: str) -> str:
         lacks = "trained on captions only" if BASELINE not in arms else "trained with synthetic clips"
         return f"Nothing to compare yet: this run has no arm {lacks} that was asked {where}."
     every = candidates(arms)
-    versus, pairs = every[best], scored_pairs(arms[best], task)
+    versus, few = every[best], too_few(arms[best], task)
     told = f"{quoted(best)} against {quoted(BASELINE)} {points(versus, task.metric)}"
-    if pairs is not None and pairs < FEW:
-        return f"Too few pairs to tell: {pairs} {where} ({told})."
+    if few:
+        return f"Too few to tell: {few} {where} ({told})."
     signs = {name: sign_of(one) for name, one in every.items()}
     better = [name for name, sign in signs.items() if sign == "better"]
     if better:
@@ -145,7 +144,7 @@ def tiles(arms: Arms, best: str) -> list[Tile]:
     known = [task for task in (*named, *BENCHMARKS) if best and figure(arms[best], task) is not None]
     found = []
     for task in known:
-        versus, pairs = difference(arms[best], task) or {}, scored_pairs(arms[best], task)
+        versus, few = difference(arms[best], task) or {}, too_few(arms[best], task)
         found.append(
             Tile(
                 title=task.title,
@@ -155,7 +154,7 @@ def tiles(arms: Arms, best: str) -> list[Tile]:
                 interval=signed_interval(versus),
                 sign=sign_of(versus),
                 baseline=percent(figure(arms.get(BASELINE, {}), task)),
-                few=f"only {pairs} pairs" if pairs is not None and pairs < FEW else "",
+                few=f"only {few}" if few else "",
             )
         )
     return found

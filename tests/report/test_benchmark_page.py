@@ -16,6 +16,7 @@ from synvita.core.write_video import write_video
 from synvita.report.asked import chosen, pairs_of, questions_of
 from synvita.report.cases import Cases, find_cases
 from synvita.report.embedded import SMALL_BYTES, Album
+from synvita.report.measured import clips_text
 from synvita.report.page import write_report
 from synvita.report.pairs import find_answers
 from synvita.report.rankings import find_rankings
@@ -194,3 +195,29 @@ def test_a_section_of_a_hundred_real_videos_stays_within_its_share(tmp_path: Pat
     album = Album(tmp_path, DECODER, most=SMALL_BYTES)
     shown = [album.embed("real.mp4") for _ in range(192)]
     assert all(video.data and video.note.startswith("12 frames of") for video in shown)
+
+
+def test_few_questions_are_few_however_many_options_they_have() -> None:
+    arms = results()["arms"]
+    for arm in arms.values():
+        arm["atp_hard"]["questions"] = 12
+        arm["vinoground"] = {"group": 0.1, "low": 0.0, "high": 0.2, "expected": 196, "missing": 0, "groups": 49}
+    few = {tile.title: tile.few for tile in verdict(arms).tiles if tile.few}
+    assert few == {"ATP-Hard": "only 12 questions", "Vinoground": "only 49 groups"}
+
+
+def test_arms_that_rank_alike_are_said_to_and_a_run_without_retrieval_has_none(run: Path) -> None:
+    for arm in ("real_only", "synvita"):
+        write_records(run / HOME / "pairs" / arm / "0" / "ssv2_temporal.jsonl", ssv2(flip=False))
+    assert "No query is ranked so differently by the two compared arms" in write_report(run, results()).read_text()
+    without = results()
+    for arm in without["arms"].values():
+        del arm["ssv2_temporal"]
+    assert "This run has no retrieval rankings." in write_report(run, without).read_text()
+
+
+def test_clips_that_were_there_before_have_no_generator(run: Path) -> None:
+    assert clips_text(run) == "14 by sim"
+    path = run / "clips" / "sim" / "clips.jsonl"
+    path.write_text(path.read_text().replace('"generator": "sim"', '"generator": "existing"'))
+    assert clips_text(run) == "14 that were there before"

@@ -101,7 +101,7 @@ def test_what_all_arms_lack_is_said_once_and_else_by_whom(results: dict[str, Any
     for name in ("synvita", "uniform"):
         results["arms"][name]["open"] |= {"missing": 3, "expected": 400}
     lines = terminal_table(results["arms"]).splitlines()
-    assert [line for line in lines if "questions dropped" in line] == ["QA: 3 of 8 questions dropped"]
+    assert [line for line in lines if "questions dropped" in line] == ["QA: 3 of 8 questions dropped, only 5 questions"]
     (line,) = (line for line in lines if "3 of 400 missing" in line)
     assert set(line.split(", open")[0].split(", ")) == {"synvita", "uniform"}
 

@@ -68,10 +68,10 @@ def test_what_cannot_be_compared_is_said(arms: dict[str, Any]) -> None:
 def test_fewer_than_fifty_pairs_are_too_few_whatever_they_say(tmp_path: Path, arms: dict[str, Any]) -> None:
     for arm in arms.values():
         arm["open"] |= {"expected": 52, "missing": 3}
-    assert verdict(arms).answer.startswith("Too few pairs to tell: 49 on the open test (“SynViTA” against")
-    assert [tile.few for tile in verdict(arms).tiles if tile.title == "Open"] == ["only 49 pairs"]
+    assert verdict(arms).answer.startswith("Too few to tell: 49 test pairs on the open test (“SynViTA” against")
+    assert [tile.few for tile in verdict(arms).tiles if tile.title == "Open"] == ["only 49 test pairs"]
     page = write_report(make_run(tmp_path), {"arms": arms}).read_text()
-    assert "Too few pairs to tell" in page and "[66.7, 71.0]" in page and "only 49 test pairs" in page
+    assert "Too few to tell" in page and "[66.7, 71.0]" in page and "only 49 test pairs" in page
     for arm in arms.values():
         arm["open"]["missing"] = 2
     assert verdict(arms).answer.startswith("Yes")

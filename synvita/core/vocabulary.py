@@ -44,6 +44,15 @@ class Task:
         return METRICS[self.metric]
 
     @property
+    def spoken(self) -> str:
+        """Within a sentence: the open test, VideoCon (LLM)."""
+        return self.title if self in BENCHMARKS else self.title.lower()
+
+    @property
+    def test(self) -> str:
+        return self.title if self in BENCHMARKS else f"the {self.spoken} test"
+
+    @property
     def column(self) -> str:
         return self.short or self.title.lower()
 

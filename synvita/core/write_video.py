@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+CRF = 8  # of a clip that models will see; larger is smaller and worse
 
-def write_video(path: Path, frames: np.ndarray, fps: int, upscale: int = 1) -> None:
+
+def write_video(path: Path, frames: np.ndarray, fps: int, upscale: int = 1, crf: int = CRF) -> None:
     """H.264 that browsers play, the same bytes for the same frames, and the whole file or none of it.
 
     4:2:0 keeps one colour per 2x2 pixels. `upscale=2` repeats each pixel twice per side, so every pixel of a tiny clip
@@ -16,7 +18,7 @@ def write_video(path: Path, frames: np.ndarray, fps: int, upscale: int = 1) -> N
 
     Args:
         frames: (T, H, W, 3) uint8 RGB; T >= 1; H and W times `upscale` even.
-        fps: whole frames per second.
+        fps: whole frames per second. crf: of x264, 0 to 51.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
         raise ValueError(f"{path}: frames must be (T, H, W, 3) uint8, T >= 1, got {frames.shape} {frames.dtype}")
@@ -28,7 +30,7 @@ def write_video(path: Path, frames: np.ndarray, fps: int, upscale: int = 1) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        encode(part, frames, fps, upscale)
+        encode(part, frames, fps, upscale, crf)
         with part.open("rb") as done:
             os.fsync(done.fileno())
         part.replace(path)
@@ -57,13 +59,13 @@ def to_yuv420(pixels: np.ndarray) -> np.ndarray:
     return flat.astype(np.uint8).reshape(height * 3 // 2, width)
 
 
-def encode(part: Path, frames: np.ndarray, fps: int, upscale: int) -> None:
+def encode(part: Path, frames: np.ndarray, fps: int, upscale: int, crf: int) -> None:
     import av
 
     # bitexact: no library version in the file; faststart: the index before the pictures, so that a browser can begin
     with av.open(f"file:{part}", "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as out:
         # Without look-ahead, B-frames and weighted prediction: with them 2 % of the clips vary from process to process.
-        options = {"crf": "8", "preset": "veryfast", "x264-params": "rc-lookahead=0:bframes=0:weightp=0"}
+        options = {"crf": str(crf), "preset": "veryfast", "x264-params": "rc-lookahead=0:bframes=0:weightp=0"}
         stream = out.add_stream("libx264", rate=fps, options=options)
         stream.height, stream.width = (side * upscale for side in frames.shape[1:3])
         stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1  # slices of several threads change the bytes

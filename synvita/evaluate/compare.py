@@ -15,14 +15,16 @@ from synvita.core.identity import Digests
 from synvita.core.progress import progress
 from synvita.core.vocabulary import find_task, main_figures
 from synvita.evaluate.config import EvaluateConfig
-from synvita.evaluate.difference import MEASURES, join
-from synvita.evaluate.pairs import Rows
-from synvita.evaluate.results import arm_results, subsets
+from synvita.evaluate.difference import join, measure_of
+from synvita.evaluate.pairs import Rows, subsets
+from synvita.evaluate.results import arm_results
 from synvita.evaluate.sides import Side, against, labels, sides_of
 from synvita.evaluate.significance import BETTER, CANNOT_TELL, WORSE, holm, verdict
 
 TOO_FEW_PAIRS, TOO_FEW_VIDEOS, NO_FIGURE = "too few pairs", "too few videos", "no figure"
-LEAST_PAIRS = 50  # (of questions: questions) below it an interval is shown and no verdict given
+LEAST_PAIRS = (
+    50  # (of questions: questions; of minimal pairs: groups) below it an interval is shown and no verdict given
+)
 LEAST_VIDEOS = 20  # what is drawn; the bootstrap of a handful is far too sure
 VERDICTS = (BETTER, WORSE, CANNOT_TELL, TOO_FEW_PAIRS, TOO_FEW_VIDEOS, NO_FIGURE)
 DRAWS = 2000  # the smallest p is 2 / (draws + 1); corrected for ten tasks that is 0.01
@@ -97,14 +99,15 @@ def differences(of: Side, minus: Side, same: Same, question: Question) -> list[d
         task = find_task(name)
         kind = task.kind if task else "entailment" if "." in name else "unknown"  # a misalignment type has no column
         row = {"task": name, "metric": task.metric if task else "auc"}
-        if kind not in MEASURES:
+        measure = measure_of(kind, task)
+        if measure is None:
             rows.append({**row, **EMPTY, "why": f"figures of kind {kind!r} are not compared", "pairs": 0, "videos": 0})
             continue
         try:
             both, told = join(same(of, mine[name]), same(minus, theirs[name]), kind)
         except ValueError as error:
             raise ValueError(f"{name}: {of.folder} and {minus.folder} disagree: {error}; ask one again") from None
-        found = MEASURES[kind](both, question.measure.draws, question.measure.level) if both else EMPTY
+        found = measure(both, question.measure.draws, question.measure.level) if both else EMPTY
         rows.append({**row, **found, **told, "videos": len({one["video"] for one, _ in both})})
     judge(rows, question.measure.level)
     return rows
@@ -126,7 +129,7 @@ def reason_for_none(row: dict[str, Any]) -> str | None:
     """Why a row gets no verdict."""
     if row["difference"] is None:
         return NO_FIGURE
-    if row.get("questions", row["pairs"]) < LEAST_PAIRS:
+    if row.get("questions", row.get("groups", row["pairs"])) < LEAST_PAIRS:
         return TOO_FEW_PAIRS
     if row["videos"] < LEAST_VIDEOS:
         return TOO_FEW_VIDEOS

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synvita.core.vocabulary import Task
 from synvita.evaluate import intervals, metrics
+from synvita.evaluate.group_figures import MINIMAL_PAIRS
+from synvita.evaluate.group_figures import credit as credit_of
 from synvita.evaluate.pairs import Rows
 from synvita.evaluate.significance import two_sided_p
 
@@ -86,6 +89,18 @@ def questions(both: Both, draws: int, level: float) -> dict[str, Any]:
     return told | {"questions": len(whole)}
 
 
+def groups(both: Both, task: Task, draws: int, level: float) -> dict[str, Any]:
+    """The main figure of a set of minimal pairs, over its groups; `both` has whole groups only."""
+    queries = by_query(both).values()
+    whole = [[credit_of([pair[side] for pair in some], task.kind) for side in (0, 1)] for some in queries]
+    if not whole:
+        return {**NOTHING, "why": "no group of which both have every pair", "groups": 0}
+    means = np.array([[group.credits[task.metric].spread.mean for group in two] for two in whole])
+    drawn = intervals.drawn_means(means[:, 0] - means[:, 1], [mine.cluster for mine, _ in whole], draws, SEED)
+    told = figures(*means.mean(axis=0).tolist()) | chance(drawn, draws, level)
+    return told | {"groups": len(whole)}
+
+
 def credit(question: Both, side: int) -> float:
     """1 for a right answer; between 0 and 1 where options tie."""
     right = [row["label"] for row, _ in question].index(1)
@@ -110,6 +125,13 @@ MEASURES: dict[str, Callable[[Both, int, float], dict[str, Any]]] = {
 }
 
 
+def measure_of(kind: str, task: Task | None) -> Callable[[Both, int, float], dict[str, Any]] | None:
+    """None where figures of this kind cannot be compared."""
+    if task is not None and kind in MINIMAL_PAIRS:
+        return lambda both, draws, level: groups(both, task, draws, level)
+    return MEASURES.get(kind)
+
+
 # ---- which pairs are the same
 
 
@@ -131,7 +153,7 @@ def join(mine: Rows, theirs: Rows, kind: str) -> tuple[Both, dict[str, int]]:
     both = [pair for pair in shared if None not in (pair[0]["log_odds"], pair[1]["log_odds"])]
     told = {"only_of": len(mine) - len(shared), "only_minus": len(theirs) - len(shared)}
     told["without_score"] = len(shared) - len(both)
-    if kind == "questions":  # an option that is missing makes a question easier
+    if kind not in ("entailment", "retrieval"):  # an option that is missing makes a question easier
         whole = whole_questions(both, mine, theirs)
         told["of_cut_questions"] = len(both) - len(whole)
         both = whole

@@ -13,7 +13,7 @@ from synvita.evaluate import intervals
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.groups import Credit, counterfactual, strict_entailment, yes_no
 from synvita.evaluate.pairs import Rows
-from synvita.evaluate.ties import option_credit
+from synvita.evaluate.ties import left_open, option_credit
 
 MINIMAL_PAIRS = ("counterfactual", "yes_no", "strict")
 PARTS_OF = {"causal": "accuracy_causal", "temporal": "accuracy_temporal"}  # ATP-Hard's figures of their own
@@ -100,4 +100,5 @@ def minimal_pairs(rows: Rows, kind: str, metric: str, config: EvaluateConfig) ->
     missing = sum(row["log_odds"] is None for row in rows)
     told = {"groups": len(groups), "groups_dropped": dropped, "expected": len(rows), "missing": missing}
     others = {name: entry["value"] for name, entry in figures.items() if name != metric}
-    return {metric: main["value"], "low": main["low"], "high": main["high"], **others, **told}
+    open_ = left_open(main["tie_low"], main["tie_high"]) if groups else {}
+    return {metric: main["value"], "low": main["low"], "high": main["high"], **open_, **others, **told}

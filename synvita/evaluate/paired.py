@@ -9,6 +9,7 @@ import numpy as np
 from synvita.evaluate import intervals, metrics
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.pairs import Rows
+from synvita.evaluate.ties import Spread, option_credit
 
 Columns = tuple[np.ndarray, np.ndarray, list[str]]  # labels, scores, videos
 NOTHING = {"low": None, "high": None}
@@ -61,3 +62,9 @@ def is_right(options: Rows) -> float:
     """1 if the right option scores highest, a share of it where it ties."""
     right = [row["label"] for row in options].index(1)
     return metrics.accuracy([right], [[row["log_odds"] for row in options]])
+
+
+def option_spread(options: Rows) -> Spread:
+    """`is_right` over all orders of options that tie."""
+    right = [row["label"] for row in options].index(1)
+    return option_credit(right, [row["log_odds"] for row in options])[0]

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from synvita.core.records import Misalignment
 from synvita.core.tables import cell, read_table
-from synvita.core.vocabulary import find_task
+from synvita.core.vocabulary import IN_DISTRIBUTION, OPEN, find_task
 
 KEY = ("video", "caption", "query")  # what makes a pair: no two rows of a file share it, but for options
 OPTION = "option"  # number of a question's option, where two options of a question may have the same words
 PAIR = (*KEY, "label")
 SCORED = (*PAIR, "log_odds")
+TEMPORAL = {Misalignment.ACTION, Misalignment.FLIP}
 KINDS = ("misalignment", "unseen")  # of the entailment tasks: which figures a pair enters
 Rows = list[dict[str, Any]]
 Joined = tuple[dict[str, Any], dict[str, Any]]  # the same pair in two arms' files
@@ -96,3 +98,27 @@ def split_of(task: str) -> str:
     """Of the triplets that a task is asked about; empty: it has a benchmark file."""
     known = find_task(task)
     return known.split if known else ""
+
+
+def scored(rows: Rows) -> Rows:
+    return [row for row in rows if row["log_odds"] is not None]
+
+
+def subsets(pairs: dict[str, Rows]) -> dict[str, Rows]:
+    """The house's entailment figures, each a set of pairs: per test set, unseen concepts, temporal, per misalignment
+    type."""
+    parts = {name: pairs[name] for name in (IN_DISTRIBUTION, OPEN) if pairs.get(name)}
+    rows = parts.get(OPEN) or parts.get(IN_DISTRIBUTION, [])
+    parts["unseen"] = [r for r in rows if r["unseen"]]
+    parts["temporal"] = [r for r in rows if r["misalignment"] in TEMPORAL]
+    for kind in Misalignment:
+        parts[f"per_type.{kind}"] = [r for r in rows if r["misalignment"] == kind]
+    return {name: rows for name, rows in parts.items() if rows}
+
+
+def put(into: dict[str, Any], dotted: str, value: Any) -> None:
+    """Under a dotted name: `per_type.flip` -> into["per_type"]["flip"]."""
+    *path, last = dotted.split(".")
+    for key in path:
+        into = into.setdefault(key, {})
+    into[last] = value

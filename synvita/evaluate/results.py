@@ -16,10 +16,9 @@ import numpy as np
 from synvita.core.artefacts import quantities, read_scores
 from synvita.core.identity import Digests
 from synvita.core.pool import in_processes
-from synvita.core.records import Misalignment
 from synvita.core.store import write_atomic
-from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, Task, tasks
-from synvita.evaluate import difference, intervals, metrics, paired
+from synvita.core.vocabulary import BASELINE, tasks
+from synvita.evaluate import intervals, metrics, paired, ties
 from synvita.evaluate.audit import audit
 from synvita.evaluate.benchmark_sizes import say_sizes
 from synvita.evaluate.config import EvaluateConfig
@@ -27,26 +26,11 @@ from synvita.evaluate.facts import arm_facts
 from synvita.evaluate.group_figures import MINIMAL_PAIRS, PARTS_OF, minimal_pairs
 from synvita.evaluate.model_size import model_sizes
 from synvita.evaluate.paired import NOTHING, by_query, columns
-from synvita.evaluate.pairs import Joined, Rows, join_pairs, read_pairs
+from synvita.evaluate.pairs import Rows, put, read_pairs, scored, subsets
+from synvita.evaluate.to_baseline import differences
 from synvita.evaluate.weight_quality import beside_ensemble, score_differences, weight_quality
 
-TEMPORAL = {Misalignment.ACTION, Misalignment.FLIP}
 WORTH_A_PROCESS = 4_000_000  # bytes of pair files: their figures take longer than a process takes to import
-
-
-def subsets(pairs: dict[str, Rows]) -> dict[str, Rows]:
-    """The entailment figures, each a set of pairs: per test set, unseen concepts, temporal, per misalignment type."""
-    parts = {name: pairs[name] for name in (IN_DISTRIBUTION, OPEN) if pairs.get(name)}
-    rows = parts.get(OPEN) or parts.get(IN_DISTRIBUTION, [])
-    parts["unseen"] = [r for r in rows if r["unseen"]]
-    parts["temporal"] = [r for r in rows if r["misalignment"] in TEMPORAL]
-    for kind in Misalignment:
-        parts[f"per_type.{kind}"] = [r for r in rows if r["misalignment"] == kind]
-    return {name: rows for name, rows in parts.items() if rows}
-
-
-def scored(rows: Rows) -> Rows:
-    return [row for row in rows if row["log_odds"] is not None]
 
 
 def counts(rows: Rows) -> dict[str, int]:
@@ -62,7 +46,8 @@ def entailment(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     if not 0 < labels.sum() < labels.size:
         return {"auc": None, **NOTHING, **counts(rows)}
     interval = intervals.auc_interval(labels, scores, videos, config.draws, seed=0, level=config.level)
-    return {"auc": metrics.roc_auc(labels, scores), **intervals.bounds(interval), **counts(rows)}
+    open_ = ties.left_open(*ties.auc_bounds(labels, scores))
+    return {"auc": metrics.roc_auc(labels, scores), **intervals.bounds(interval), **open_, **counts(rows)}
 
 
 def retrieval(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
@@ -79,7 +64,9 @@ def retrieval(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     }
     if not ranked:
         return {"map": None, **NOTHING, **recalls, **told}
-    return {"map": paired.mean_ap(ranked), **intervals.bounds(paired.map_interval(ranked, config)), **recalls, **told}
+    mean, low, high = ties.mean_of([ties.precision_spread(labels, scores) for labels, scores, _ in ranked])
+    interval = intervals.bounds(paired.map_interval(ranked, config))
+    return {"map": paired.mean_ap(ranked), **interval, **ties.left_open(low, high, mean), **recalls, **told}
 
 
 def question_answering(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
@@ -93,19 +80,13 @@ def question_answering(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     interval = intervals.bootstrap(
         lambda i: float(each[i].mean()), [some[0]["video"] for some in whole], config.draws, seed=0, level=config.level
     )
-    found = {"accuracy": float(each.mean()), **intervals.bounds(interval), **told}
+    _, low, high = ties.mean_of([paired.option_spread(some) for some in whole])
+    found = {"accuracy": float(each.mean()), **intervals.bounds(interval), **ties.left_open(low, high), **told}
     for part, name in PARTS_OF.items():
         some = [value for value, rows in zip(each.tolist(), whole, strict=True) if rows[0].get("part") == part]
         if some:
             found[name] = float(np.mean(some))
     return found
-
-
-def put(into: dict[str, Any], dotted: str, value: Any) -> None:
-    *path, last = dotted.split(".")
-    for key in path:
-        into = into.setdefault(key, {})
-    into[last] = value
 
 
 def arm_results(pairs: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any]:
@@ -119,52 +100,6 @@ def arm_results(pairs: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any
         elif task.name in pairs and not task.split:
             figures[task.name] = calls[task.kind](pairs[task.name], config)
     return figures
-
-
-# ---- two arms
-
-
-def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any]:
-    """Every figure minus the baseline's on the pairs that both have scored, with an interval from the same resampled
-    videos.
-
-    `pairs`: how many these are; `left_out`: those that only one has, or has a score for.
-
-    Raises:
-        ValueError: the two disagree about what is right.
-    """
-    found: dict[str, Any] = {}
-    theirs = subsets(baseline)
-    for name, rows in subsets(pairs).items():
-        both, left_out = join_pairs(name, rows, theirs.get(name, []), BASELINE)
-        put(found, name, {**auc_difference(both, config), "pairs": len(both), "left_out": left_out})
-    for task in tasks():
-        if task.kind in ("retrieval", "questions") and task.name in pairs and task.name in baseline:
-            found[task.name] = by_query_difference(task, pairs[task.name], baseline[task.name], config)
-    return found
-
-
-def by_query_difference(task: Task, mine: Rows, theirs: Rows, config: EvaluateConfig) -> dict[str, Any]:
-    """mAP or accuracy minus the baseline's, as `synvita compare` measures it; null where no query is whole."""
-    both, left_out = join_pairs(task.name, mine, theirs, BASELINE)
-    if task.kind == "questions":
-        found = difference.questions(difference.whole_questions(both, mine, theirs), config.draws, config.level)
-    else:
-        found = difference.retrieval(both, paired.map_draws(config), config.level)
-    figures = {task.metric: found["difference"], "low": found["low"], "high": found["high"]}
-    return {**figures, "pairs": len(both), "left_out": left_out}
-
-
-def auc_difference(both: list[Joined], config: EvaluateConfig) -> dict[str, Any]:
-    """AUC of the first rows minus that of the second; null where they are of one class only."""
-    labels, mine, videos = columns([row for row, _ in both])
-    other = columns([twin for _, twin in both])[1]
-    if not 0 < labels.sum() < labels.size:
-        return {"auc": None, **NOTHING}
-    interval = intervals.paired_auc_difference_interval(
-        labels, mine, other, videos, config.draws, seed=0, level=config.level
-    )
-    return {"auc": metrics.roc_auc(labels, mine) - metrics.roc_auc(labels, other), **intervals.bounds(interval)}
 
 
 # ---- the file

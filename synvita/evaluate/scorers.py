@@ -13,8 +13,9 @@ from typing import Any
 from synvita.core.records import Misalignment
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.from_table import log_odds
-from synvita.evaluate.pairs import Rows
-from synvita.evaluate.results import auc_difference, entailment, scored
+from synvita.evaluate.pairs import Rows, scored
+from synvita.evaluate.results import entailment
+from synvita.evaluate.to_baseline import auc_difference
 
 Pair = tuple[str, str]  # (video, caption)
 Scores = Mapping[str, Mapping[Pair, float]]  # scorer -> pair -> score in [0, 1]

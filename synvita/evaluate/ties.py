@@ -24,6 +24,19 @@ class Spread(NamedTuple):
     high: float
 
 
+def mean_of(spreads: Sequence[Spread]) -> Spread:
+    """The spread of a mean over queries or groups, whose ties are independent."""
+    mean, low, high = (math.fsum(column) / len(spreads) for column in zip(*spreads, strict=True))
+    return Spread(mean, low, high)
+
+
+def left_open(low: float, high: float, mean: float | None = None) -> dict[str, float]:
+    """What `results.json` says of a figure's ties; nothing where they decide nothing. `mean`: over all orders."""
+    if math.isclose(low, high, rel_tol=0, abs_tol=1e-12):
+        return {}
+    return {"tie_low": low, "tie_high": high} | ({} if mean is None else {"tie_mean": mean})
+
+
 def precision_spread(labels: Labels, scores: Scores) -> Spread:
     """Average precision of a ranking, which ties leave open.
 

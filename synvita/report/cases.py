@@ -1,10 +1,11 @@
-"""Test triplets that the compared arms answer differently or both wrongly, chosen by a fixed rule.
+"""What the compared arms answer differently on the tests, or both wrongly, chosen by a fixed rule (Figures 6 to 8).
 
-Of a run with a single arm: those that it answers wrongly and rightly.
+Of a run with a single arm: what it answers wrongly and rightly.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +13,39 @@ from typing import Any
 
 from synvita.core.decoder import Decoder
 from synvita.core.records import Misalignment
-from synvita.core.vocabulary import OPEN, arm_title, tasks
-from synvita.report.embedded import Album, Video
-from synvita.report.gallery import UNKNOWN, Words, kind_name, marked_words
-from synvita.report.pairs import Answers, Rows, read_task
+from synvita.core.vocabulary import Task, arm_title
+from synvita.report.asked import (
+    QUESTIONS,
+    Item,
+    chosen,
+    in_order,
+    items_of,
+    kind_of,
+    log_odds_of,
+    question_text,
+    tests_of,
+)
+from synvita.report.embedded import SMALL_BYTES, Album, Video
+from synvita.report.gallery import UNKNOWN, Words, marked_words
+from synvita.report.pairs import Answers, Rows
+from synvita.report.rankings import in_turn
 
 SECOND, FIRST, NEITHER, BOTH = "second", "first", "neither", "both"  # which of the compared arms is right
-PER_GROUP = 2  # of each type and outcome
+PER_GROUP = 2  # of each test, type and outcome
 SHOWN, SHOWN_ALONE = (SECOND, FIRST, NEITHER), (NEITHER, BOTH)
 NEAR_TIE = 0.1  # log-odds: two probabilities that differ by at most 0.025
-Pair = tuple[dict[str, Any], dict[str, Any]]  # rows of (the true caption, the negative one)
+KINDS = [*map(str, Misalignment), UNKNOWN]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Log-odds that one arm gives to "the video entails the caption"; None where it was not scored."""
+    """Log-odds that one arm gives to "the video entails the caption"; None where it was not scored. Of a question:
+    `negative` is the best of its wrong options, `choice` the option that scores highest."""
 
     arm: str
     true: float | None
     negative: float | None
+    choice: str = ""
 
     @property
     def margin(self) -> float | None:
@@ -52,14 +67,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """One test triplet on the page; `outcome` says which of the compared arms is right."""
+    """One pair of captions, or one question, on the page; `outcome` says which of the compared arms is right.
 
+    kind: misalignment or question type, may be empty. question: its text, may be empty. wrong: one caption of a pair,
+    all wrong options of a question.
+    """
+
+    test: str
     query: str
-    misalignment: str
+    kind: str
     outcome: str
     video: Video
+    question: str
     caption: Words
-    negative_caption: Words
+    wrong: list[Words]
     verdicts: list[Verdict]
 
     @property
@@ -69,21 +90,39 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Cases:
-    """The chosen cases, and how many triplets there are of each outcome, chosen or not."""
+class Section:
+    """A test's chosen cases, how many items there are of each outcome, chosen or not, and how many have no margin in
+    one of the compared arms."""
 
-    task: str
+    test: Task
     totals: dict[str, int]
+    unscored: int
     cards: list[Case]
 
+    @property
+    def counted(self) -> str:
+        number = sum(self.totals.values())
+        nouns = ("question", "questions") if self.test.kind == QUESTIONS else ("pair of captions", "pairs of captions")
+        return f"{number:,} {nouns[number != 1]}"
 
-def pairs_of(rows: Rows) -> dict[str, Pair]:
-    """Query -> its two rows; queries with another number of true or negative captions are left out."""
-    by_query: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_query.setdefault(str(row["query"]), []).append(row)
-    ordered = {query: sorted(some, key=lambda row: -row["label"]) for query, some in by_query.items()}
-    return {query: (some[0], some[1]) for query, some in ordered.items() if [r["label"] for r in some] == [1, 0]}
+
+@dataclass(frozen=True)
+class Cases:
+    sections: list[Section]
+
+    @property
+    def cards(self) -> list[Case]:
+        """The tests in turn."""
+        return in_turn([section.cards for section in self.sections])
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for kind in in_order((card.kind for card in self.cards), KINDS) if kind]
+
+
+def tag(text: str) -> str:
+    """A name as a word of `data-tags`."""
+    return re.sub(r"[^\w-]+", "-", text)
 
 
 def outcome(first: float, second: float) -> str:
@@ -101,9 +140,9 @@ def choose_cases(
     groups: dict[tuple[str, str], list[str]] = {}
     for query in sorted(margins, key=lambda q: (-abs(margins[q][0]) - abs(margins[q][1]), q)):
         groups.setdefault((outcome(*margins[query]), kinds[query]), []).append(query)
-    types = (*Misalignment, UNKNOWN)
+    types = list(dict.fromkeys([*KINDS, *in_order(kinds.values(), KINDS)]))
     order = [
-        (groups.get((shown[(place + turn) % len(shown)], str(kind)), []), round_)
+        (groups.get((shown[(place + turn) % len(shown)], kind), []), round_)
         for round_ in range(number)
         for turn in range(len(shown))
         for place, kind in enumerate(types)
@@ -112,40 +151,48 @@ def choose_cases(
 
 
 def find_cases(run: Path, answers: Answers, decoder: Decoder, number: int = PER_GROUP) -> Cases | None:
-    """None where the compared arms have no test of pairs; of several, the open one, else the first."""
-    known = sorted(tasks("entailment"), key=lambda task: task.name != OPEN)
-    title, rows = next(((t.title.lower(), rows) for t in known if (rows := read_task(answers, t.name))), ("", {}))
-    pairs = {arm: pairs_of(of_arm) for arm, of_arm in rows.items()}
-    if not pairs:
-        return None
-    asked = pairs[answers.first]
-    verdicts = {query: [verdict(arm, query, pairs) for arm in pairs] for query in asked}
+    """None where the compared arms have no test of pairs or questions."""
+    album = Album(run, decoder, most=SMALL_BYTES)
+    tests = [of_test(task, rows, answers, album, number) for task, rows in tests_of(answers)]
+    tests = [test for test in tests if test.totals or test.unscored]
+    return Cases(tests) if tests else None
+
+
+def of_test(task: Task, rows: dict[str, Rows], answers: Answers, album: Album, number: int) -> Section:
+    items = {arm: items_of(task, of_arm) for arm, of_arm in rows.items()}
+    asked = items[answers.first]
     margins = {}
-    for query, of_query in verdicts.items():
-        margin_of = {v.arm: v.margin for v in of_query}
-        first, second = margin_of[answers.first], margin_of[answers.second]
+    for query in asked:
+        two = [items[arm].get(query, []) for arm in (answers.first, answers.second)]
+        first, second = (verdict(task, "", item).margin for item in two)
         if first is not None and second is not None:
             margins[query] = (first, second)
-    kinds = {query: kind_name(asked[query][0].get("misalignment")) for query in margins}
+    kinds = {query: kind_of(asked[query][1]) or kind_of(asked[query][0]) for query in margins}
     totals = Counter(outcome(*both) for both in margins.values())
-    album = Album(run, decoder)
     cards = []
     for query in choose_cases(margins, kinds, number, SHOWN_ALONE if answers.alone else SHOWN):
-        row, captions = asked[query][0], [row["caption"] for row in asked[query]]
+        is_question, (row, *others) = task.kind == QUESTIONS, asked[query]
         cards.append(
             Case(
+                test=task.title,
                 query=query,
-                misalignment=kinds[query],
+                kind=kinds[query],
                 outcome=outcome(*margins[query]),
                 video=album.embed(row["video"]),
-                caption=marked_words(*captions),
-                negative_caption=marked_words(*reversed(captions)),
-                verdicts=verdicts[query],
+                question=question_text(asked[query]) if is_question else "",
+                caption=words(row, others[0], is_question),
+                wrong=[words(other, row, is_question) for other in others],
+                verdicts=[verdict(task, arm, of_arm.get(query, [])) for arm, of_arm in items.items()],
             )
         )
-    return Cases(title, {name: totals[name] for name in (BOTH, *SHOWN)}, cards)
+    every = {name: totals[name] for name in (BOTH, *SHOWN)} if asked else {}
+    return Section(task, every, len(asked) - len(margins), cards)
 
 
-def verdict(arm: str, query: str, pairs: dict[str, dict[str, Pair]]) -> Verdict:
-    true, negative = pairs[arm].get(query, ({}, {}))
-    return Verdict(arm, true.get("log_odds"), negative.get("log_odds"))
+def words(row: dict[str, Any], other: dict[str, Any], plain: bool) -> Words:
+    """The row's caption with what the other's lacks marked, or `plain`."""
+    return [(row["caption"], False)] if plain else marked_words(row["caption"], other["caption"])
+
+
+def verdict(task: Task, arm: str, item: Item) -> Verdict:
+    return Verdict(arm, *log_odds_of(item), chosen(item) if task.kind == QUESTIONS and item else "")

@@ -133,14 +133,19 @@ def tally(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 def task_rows(row: dict[str, Any]) -> list[list[str]]:
     difference = f"{signed(row['difference'])} {signed_interval(row)}".rstrip()
-    size = f"{row['questions']} questions" if "questions" in row else f"{row['pairs']}"
     cells = [column_of(row["task"]), METRICS[row["metric"]], percent(row["of"]), percent(row["minus"]), difference]
-    rows = [[*cells, p_text(row["p"]), p_text(row["p_holm"]), size, row["verdict"]]]
+    rows = [[*cells, p_text(row["p"]), p_text(row["p_holm"]), size_of(row).removesuffix(" pairs"), row["verdict"]]]
     each = row.get("by_query")
     if each:
         count = f"{each['better']} up, {each['worse']} down of {row['queries']} classes"
         rows.append(["  by class", "", "", "", signed_interval(each), p_text(each["p"]), "", "", count])
     return rows
+
+
+def size_of(row: dict[str, Any]) -> str:
+    """What the figure is a mean of: questions, groups of minimal pairs, else pairs."""
+    unit = next((unit for unit in ("questions", "groups") if unit in row), "pairs")
+    return f"{row[unit]:,} {unit}"
 
 
 def p_text(p: float | None) -> str:

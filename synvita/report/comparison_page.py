@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synvita.core.vocabulary import METRICS, arm_title, find_task
-from synvita.report.comparison import Table, left_out, p_text, same_kind, tally
+from synvita.report.comparison import Table, left_out, p_text, same_kind, size_of, tally
 from synvita.report.dots import Scale
 from synvita.report.page import environment, policy
 from synvita.report.table import arm_table, percent, signed, signed_interval
@@ -184,7 +184,7 @@ def task_row(row: dict[str, Any], axis: Axis) -> TaskRow:
         minus=percent(row["minus"]),
         p=p_text(row["p"]),
         p_holm=p_text(row["p_holm"]),
-        size=f"{row['questions']:,} questions" if "questions" in row else f"{row['pairs']:,} pairs",
+        size=size_of(row),
         verdict=row["verdict"],
         sign=row["verdict"] if row["verdict"] in SIGNS else "",
     )

@@ -11,6 +11,7 @@ from synvita.core.video_file import VideoError
 from synvita.report import preview
 
 MAX_BYTES = 300_000  # of a video that is embedded as it is; a larger one gets a preview
+SMALL_BYTES = 60_000  # the same where a section shows a hundred videos and more
 SHARE = 20_000_000  # characters of one section's videos: three sections stay below 64 MB of page
 
 
@@ -32,13 +33,14 @@ def shown_name(file: str) -> str:
 class Album:
     """The videos of one section, in the order of the page, until its share is used up."""
 
-    def __init__(self, run: Path, decoder: Decoder, share: int = SHARE):
-        self._run, self._decoder, self._share, self._left = run, decoder, share, share
+    def __init__(self, run: Path, decoder: Decoder, share: int = SHARE, most: int = MAX_BYTES):
+        """share: characters. most: bytes of a video that is embedded as it is."""
+        self._run, self._decoder, self._share, self._left, self._most = run, decoder, share, share, most
         self._known: dict[str, Video] = {}
 
     def embed(self, file: str) -> Video:
         if file not in self._known:
-            self._known[file] = embed(self._run, file, self._decoder)
+            self._known[file] = embed(self._run, file, self._decoder, self._most)
         video = self._known[file]
         if len(video.data) > self._left:
             return Video(video.name, "", f"this section's {self._share / 1e6:.0f} MB of videos are used up")
@@ -46,7 +48,7 @@ class Album:
         return video
 
 
-def embed(run: Path, file: str, decoder: Decoder) -> Video:
+def embed(run: Path, file: str, decoder: Decoder, most: int = MAX_BYTES) -> Video:
     """The file itself where it is a small MP4, else a preview of it; what gives no frames is named with the reason."""
     path, name = run / file, shown_name(file)
     if not Path(file).is_absolute() and not path.resolve().is_relative_to(run.resolve()):
@@ -56,7 +58,7 @@ def embed(run: Path, file: str, decoder: Decoder) -> Video:
     size = path.stat().st_size
     with path.open("rb") as opened:
         is_mp4 = opened.read(8)[4:] == b"ftyp"
-    if is_mp4 and size <= MAX_BYTES:
+    if is_mp4 and size <= most:
         return Video(name, data_uri(path.read_bytes()))
     try:
         small = preview.preview(path, decoder)

@@ -1,4 +1,4 @@
-"""What was measured: which world, how many seeds, how large a model, and what was set aside on the way."""
+"""What was measured: which videos, how many seeds, how large a model, and what was set aside on the way."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from synvita.core.artefacts import read_clips
 from synvita.core.records import Triplet
 from synvita.core.run_folder import again
 from synvita.core.set_aside import read_set_aside
-from synvita.core.vocabulary import FIGURES, arm_title
+from synvita.core.vocabulary import arm_title, tasks
 from synvita.report.pairs import seed_of, settings_of
 from synvita.report.table import at
+
+EXISTING = "existing"  # the generator that `generate --clips` writes down
 
 
 def size(parameters: int) -> str:
@@ -24,12 +26,12 @@ def size(parameters: int) -> str:
     return f"{parameters:,}"
 
 
-def world_text(run: Path) -> str:
+def videos_text(run: Path) -> str:
     """Empty where the run does not say."""
     world = settings_of(run).get("world", "")
     if isinstance(world, dict):
-        return f"the miniature, a simulated world of moving coloured shapes (seed {world.get('seed', 0)})"
-    return "videos of your own" if world is None else ""
+        return f"the miniature's, a simulated world of moving coloured shapes (seed {world.get('seed', 0)})"
+    return "real ones, of your own" if world is None else ""
 
 
 def measured(run: Path, results: dict[str, Any], triplets: list[Triplet]) -> list[tuple[str, str]]:
@@ -37,16 +39,19 @@ def measured(run: Path, results: dict[str, Any], triplets: list[Triplet]) -> lis
     model = results.get("model", "")
     sizes = results.get("parameters") or {}
     parameters = f", {size(sizes[model])} parameters" if model in sizes else ""
-    tested = [t for t in FIGURES if not t.part and any(at(arm, t.name) for arm in results["arms"].values())]
+    tested = [t for t in tasks() if any(at(arm, t.name) for arm in results["arms"].values())]
     pairs = sum(max((at(arm, t.name) or {}).get("expected", 0) for arm in results["arms"].values()) for t in tested)
     training = sum(t.split == "train" for t in triplets)
-    asked = f", {pairs:,} test pairs of {len(tested)} tests" if pairs else ""
-    seed = f"one (training seed {seed_of(run)}), so read it as a direction; synvita study repeats it"
+    told = [f"{training:,} triplets for training"] if training or not pairs else []
+    told += [f"{pairs:,} test pairs of {len(tested)} test{'s' if len(tested) > 1 else ''}"] if pairs else []
+    trained = not all(arm.get("weights_from", "").startswith("nothing trained") for arm in results["arms"].values())
+    repeat = "; synvita study repeats it" if settings_of(run).get("world") else ""
+    seed = f"one (training seed {seed_of(run)}), so read it as a direction{repeat}" if trained else ""
     rows = [
-        ("World", world_text(run)),
+        ("Videos", videos_text(run)),
         ("Model", f"{model}{parameters}" if model else ""),
-        ("Seeds", seed if results["arms"] else ""),
-        ("Data", f"{training:,} triplets for training{asked}"),
+        ("Seeds", seed),
+        ("Data", ", ".join(told)),
         ("Clips", clips_text(run)),
     ]
     return [(name, value) for name, value in rows if value]
@@ -55,7 +60,8 @@ def measured(run: Path, results: dict[str, Any], triplets: list[Triplet]) -> lis
 def clips_text(run: Path) -> str:
     """How many clips each generator made. Empty where there is none."""
     made = Counter(clip.generator for clip in read_clips(run).values())
-    return ", ".join(f"{number:,} by {generator}" for generator, number in made.items())
+    texts = {name: "that were there before" if name == EXISTING else f"by {name}" for name in made}
+    return ", ".join(f"{number:,} {texts[name]}" for name, number in made.items())
 
 
 def made_by(run: Path) -> str:

@@ -15,7 +15,7 @@ from synvita.core.store import read_records, write_atomic
 from synvita.core.vocabulary import BASELINE, METHOD, QUANTITIES, arm_title
 from synvita.report import paper
 from synvita.report.best_of import choice_text, choice_warnings
-from synvita.report.cases import NEAR_TIE, PER_GROUP, find_cases
+from synvita.report.cases import NEAR_TIE, PER_GROUP, find_cases, tag
 from synvita.report.dots import dot_plot
 from synvita.report.figures import difference_boxes
 from synvita.report.gallery import UNKNOWN, gallery
@@ -51,7 +51,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"number": number, "arm_title": arm_title}
+    found.filters |= {"number": number, "arm_title": arm_title, "tag": tag}
     return found
 
 
@@ -97,6 +97,7 @@ def write_report(run: Path, results: dict[str, Any], place: Path | None = None) 
                 other_models=[(name, *arm_table(other["arms"])) for name, other in results.get("models", {}).items()],
                 baseline=arm_title(BASELINE),
                 paper=paper,
+                paper_columns=paper.columns_of({task.name for task in tasks}),
                 differences=difference_rows(differences),
                 quantities={name: (kind, QUANTITIES.get(kind, "")) for name, kind in learned_quantities(run).items()},
                 difference_figure=difference_boxes(differences) if differences else "",

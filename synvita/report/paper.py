@@ -22,6 +22,24 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("ATP-Hard", "qa"),
 )
 
+BENCHMARK_OF = {  # column -> the same test, where a run was asked it
+    "LLM": "videocon_llm",
+    "Human": "videocon_human",
+    "Human-Hard": "videocon_human_hard",
+    "SSv2-Temporal": "ssv2_temporal",
+    "SSv2-Events": "ssv2_events",
+    "ATP-Hard": "atp_hard",
+}
+
+
+def columns_of(asked: set[str]) -> list[tuple[str, str, bool]]:
+    """(column, what this page has of its kind, whether that is the same test); empty text where it has nothing."""
+    found = []
+    for column, task in COLUMNS:
+        same = BENCHMARK_OF[column] in asked
+        found.append((column, "above, too" if same else task if task in asked else "", same))
+    return found
+
 
 @dataclass(frozen=True)
 class PaperRow:

@@ -5,6 +5,7 @@ Of a run with a single arm: the queries that it ranks worst and best.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -15,7 +16,7 @@ from sklearn.metrics import average_precision_score
 
 from synvita.core.decoder import Decoder
 from synvita.core.vocabulary import Task, arm_title, tasks
-from synvita.report.embedded import Album, Video
+from synvita.report.embedded import SMALL_BYTES, Album, Video
 from synvita.report.pairs import Answers, Rows, read_task
 
 Item = TypeVar("Item")
@@ -35,11 +36,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Side:
-    """An arm's answer to a query; `precision` = average precision over all videos, a fraction."""
+    """An arm's answer to a query; `precision` = average precision over all videos, a fraction. `cut_ties`: the last
+    place shown ties with the first one that is not, so that which of them are shown is a matter of their names."""
 
     arm: str
     precision: float
     places: list[Place]
+    cut_ties: bool = False
 
     @property
     def title(self) -> str:
@@ -52,13 +55,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A query with both arms' answers; `videos` were ranked, `hits` of them show what the query says."""
+    """A query with both arms' answers; `videos` of `asked` were ranked, `hits` of them show what the query says."""
 
     task: str
     query: str
     caption: str
     better: str
     videos: int
+    asked: int
     hits: int
     sides: list[Side]
 
@@ -112,7 +116,7 @@ def in_turn(lists: Sequence[Sequence[Item]]) -> list[Item]:
 
 def find_rankings(run: Path, answers: Answers, decoder: Decoder, number: int = PER_SIDE) -> list[Ranking]:
     """The benchmarks in turn. Empty where the compared arms have no retrieval task, or rank alike."""
-    album = Album(run, decoder)
+    album = Album(run, decoder, most=SMALL_BYTES)
     return in_turn([of_task(task, answers, album, number) for task in tasks("retrieval")])
 
 
@@ -122,16 +126,17 @@ def of_task(task: Task, answers: Answers, album: Album, number: int) -> list[Ran
     precisions = {q: (average_precision(one), average_precision(two)) for q, (one, two) in queries.items()}
     chosen = (choose_alone if answers.alone else choose_queries)(precisions, number)
     arms = (answers.first,) if answers.alone else (answers.first, answers.second)
+    asked = Counter(str(row["query"]) for row in rows[answers.first]) if rows else Counter()
     rankings = []
     for query in chosen:
         sides = []
         for arm, value, videos in zip(arms, precisions[query], queries[query], strict=False):
-            places = [
-                Place(album.embed(row["video"]), row["label"] == 1, row["log_odds"]) for row in ranked(videos)[:TOP]
-            ]
-            sides.append(Side(arm, value, places))
+            order = ranked(videos)
+            cut = len(order) > TOP and order[TOP - 1]["log_odds"] == order[TOP]["log_odds"]
+            places = [Place(album.embed(row["video"]), row["label"] == 1, row["log_odds"]) for row in order[:TOP]]
+            sides.append(Side(arm, value, places, cut))
         one = queries[query][0]
         better = "second" if sides[-1].precision > sides[0].precision else "first"
         hits = sum(row["label"] == 1 for row in one)
-        rankings.append(Ranking(name, query, one[0]["caption"], better, len(one), hits, sides))
+        rankings.append(Ranking(name, query, one[0]["caption"], better, len(one), asked[query], hits, sides))
     return rankings

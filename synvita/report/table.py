@@ -10,7 +10,7 @@ from synvita.core import vocabulary
 from synvita.core.vocabulary import BASELINE, ORACLE_ARM, Task, arm_title
 
 DASH = "–"
-FEW = 50  # test pairs: below, a figure tells hardly anything
+FEW = 50  # test pairs, questions or groups: below, a figure tells hardly anything
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Cell:
     difference_interval: str = ""
     sign: str = ""
     gaps: str = ""
+    ties: str = ""
     gap: bool = False
 
 
@@ -93,10 +94,12 @@ def difference(arm: dict[str, Any], task: Task) -> dict[str, Any] | None:
     return versus if versus and versus.get(task.metric) is not None else None
 
 
-def scored_pairs(arm: dict[str, Any], task: Task) -> int | None:
-    """How many pairs the figure is of; None where nobody says."""
+def too_few(arm: dict[str, Any], task: Task) -> str:
+    """ "49 test pairs", of questions and minimal pairs those: fewer than FEW, but not none; empty where nobody says."""
     entry = at(arm, task.name) or {}
-    return entry["expected"] - entry.get("missing", 0) if "expected" in entry else None
+    unit = next((unit for unit in ("questions", "groups") if unit in entry), "test pairs")
+    number = entry.get(unit, entry.get("expected", 0) - entry.get("missing", 0))
+    return f"{number} {unit}" if 0 < number < FEW else ""
 
 
 def usable(entry: dict[str, Any] | None, task: Task) -> bool:
@@ -111,23 +114,31 @@ def gaps(arm: dict[str, Any], task: Task) -> str:
     for noun in ("queries", "questions", "groups"):
         dropped = entry.get(f"{noun}_dropped")
         parts += [f"{dropped} of {dropped + entry[noun]} {noun} dropped"] if dropped else []
-    pairs = scored_pairs(arm, task)
-    parts += [f"only {pairs} test pairs"] if pairs and pairs < FEW else []
+    few = too_few(arm, task)
+    parts += [f"only {few}"] if few else []
     size = entry.get("benchmark") or {}
     parts += (
         [f"{size['n']} of {size['of']} {size['unit']} in its files"] if size.get("n", 0) < size.get("of", 0) else []
     )
     versus = at(arm, f"minus_{BASELINE}.{task.name}") or {}
     left_out = versus.get("left_out")
-    parts += [f"difference without {left_out} pairs that only one arm has"] if left_out else []
+    parts += [f"difference without {left_out} pairs that not both arms have scored"] if left_out else []
     return ", ".join(parts)
+
+
+def ties(entry: dict[str, Any]) -> str:
+    """What the order of tied scores leaves open of a figure; empty where that does not show."""
+    low, high, mean = (percent(entry.get(key)) for key in ("tie_low", "tie_high", "tie_mean"))
+    if low == high:
+        return ""
+    return f"{low} to {high} by the order of ties" + ("" if mean == DASH else f", {mean} on average")
 
 
 def cell(arm: dict[str, Any], task: Task) -> Cell:
     entry = at(arm, task.name)
     if entry is None:
         return Cell()
-    shown = Cell(percent(figure(arm, task)), interval(entry), gaps=gaps(arm, task))
+    shown = Cell(percent(figure(arm, task)), interval(entry), gaps=gaps(arm, task), ties=ties(entry))
     versus = difference(arm, task)
     if versus is None:
         return shown

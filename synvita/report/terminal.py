@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synvita.core.vocabulary import Task, main_figures
-from synvita.report.table import at, figure, gaps, interval, percent
+from synvita.report.table import at, figure, gaps, interval, percent, ties
 
 
 def terminal_table(arms: dict[str, Any]) -> str:
@@ -17,7 +17,7 @@ def terminal_table(arms: dict[str, Any]) -> str:
     for name, arm in arms.items():
         lines.append(f"{name:<30}" + "".join(f"{terminal_cell(arm, task):>22}" for task in tasks))
         for task in tasks:
-            if text := gaps(arm, task):
+            for text in filter(None, (gaps(arm, task), ties(at(arm, task.name) or {}))):
                 holes.setdefault((task.column, text), []).append(name)
     notes = [
         f"{column}: {text}" if len(names) == len(arms) > 1 else f"{', '.join(names)}, {column}: {text}"

@@ -39,5 +39,6 @@ def tiny_note(names: list[str]) -> str:
     if not names:
         return ""
     many = len(names) > 1
-    subject = f"The tiny checkpoints {' and '.join(names)} know" if many else f"The tiny checkpoint {names[0]} knows"
+    listed = f"{', '.join(names[:-1])} and {names[-1]}" if many else names[0]
+    subject = f"The tiny checkpoints {listed} know" if many else f"The tiny checkpoint {listed} knows"
     return f"{subject} coloured shapes only; {'their' if many else 'its'} numbers on real videos mean nothing."

@@ -7,26 +7,27 @@ from typing import Any
 
 from synvita.core.vocabulary import (
     BASELINE,
-    FIGURES,
+    BENCHMARKS,
     IN_DISTRIBUTION,
     OPEN,
     UNTRAINED,
     Task,
     arm_title,
+    every_figure,
     find_task,
+    tasks,
 )
 from synvita.report.table import (
     DASH,
-    FEW,
     at,
     difference,
     figure,
     knows_truth,
     percent,
-    scored_pairs,
     sign_of,
     signed,
     signed_interval,
+    too_few,
 )
 
 Arms = dict[str, Any]  # name -> what `results.json` has of it
@@ -67,8 +68,8 @@ def verdict(arms: Arms) -> Verdict:
 
 
 def main_task(arms: Arms) -> Task | None:
-    """Open where the run has it, else in-distribution, else the first test of pairs."""
-    order = sorted((t for t in FIGURES if t.kind == "entailment" and not t.part), key=lambda t: t.name != OPEN)
+    """Open where the run has it, else the first test of pairs, else the first of all: of benchmarks in their order."""
+    order = sorted(tasks(), key=lambda task: (task.kind != "entailment", task.name != OPEN))
     return next((t for t in order if any(figure(a, t) is not None for a in arms.values())), None)
 
 
@@ -104,16 +105,16 @@ def points(versus: dict[str, Any], metric: str = "auc") -> str:
 def answer(arms: Arms, best: str) -> str:
     task = main_task(arms)
     if task is None:
-        return "This run has no entailment figures yet."
-    where = f"on the {task.title.lower()} test"
+        return "This run has no figures yet."
+    where = f"on {task.test}"
     if not best:
         lacks = "trained on captions only" if BASELINE not in arms else "trained with synthetic clips"
         return f"Nothing to compare yet: this run has no arm {lacks} that was asked {where}."
     every = candidates(arms)
-    versus, pairs = every[best], scored_pairs(arms[best], task)
-    told = f"{quoted(best)} against {quoted(BASELINE)} {points(versus)}"
-    if pairs is not None and pairs < FEW:
-        return f"Too few pairs to tell: {pairs} {where} ({told})."
+    versus, few = every[best], too_few(arms[best], task)
+    told = f"{quoted(best)} against {quoted(BASELINE)} {points(versus, task.metric)}"
+    if few:
+        return f"Too few to tell: {few} {where} ({told})."
     signs = {name: sign_of(one) for name, one in every.items()}
     better = [name for name, sign in signs.items() if sign == "better"]
     if better:
@@ -139,10 +140,11 @@ def cost(arm: dict[str, Any], main: Task) -> str:
 
 
 def tiles(arms: Arms, best: str) -> list[Tile]:
-    known = [task for name in TILES if best and (task := find_task(name)) and figure(arms[best], task) is not None]
+    named = [task for name in TILES if (task := find_task(name))]
+    known = [task for task in (*named, *BENCHMARKS) if best and figure(arms[best], task) is not None]
     found = []
     for task in known:
-        versus, pairs = difference(arms[best], task) or {}, scored_pairs(arms[best], task)
+        versus, few = difference(arms[best], task) or {}, too_few(arms[best], task)
         found.append(
             Tile(
                 title=task.title,
@@ -152,7 +154,7 @@ def tiles(arms: Arms, best: str) -> list[Tile]:
                 interval=signed_interval(versus),
                 sign=sign_of(versus),
                 baseline=percent(figure(arms.get(BASELINE, {}), task)),
-                few=f"only {pairs} pairs" if pairs is not None and pairs < FEW else "",
+                few=f"only {few}" if few else "",
             )
         )
     return found
@@ -164,11 +166,11 @@ def what_got_worse(arms: Arms) -> str:
     named = {name: arm for name, arm in arms.items() if with_clips(name, arm)}
     for name, arm in named.items():
         of_arm = []
-        for task in FIGURES:
+        for task in every_figure():
             versus = difference(arm, task)
             compared += versus is not None and bool(signed_interval(versus))
             if versus and sign_of(versus) == "worse":
-                of_arm.append(f"{task.title.lower()} {points(versus, task.metric)}")
+                of_arm.append(f"{task.spoken} {points(versus, task.metric)}")
         losses += [f"{quoted(name)}: {', '.join(of_arm)}"] if of_arm else []
     if losses:
         return f"What got worse than captions only: {'; '.join(losses)}."
@@ -198,12 +200,19 @@ def at_chance(arms: Arms) -> list[str]:
             found.append(
                 f"Pairs of the type {kind} stand at chance in every arm ({span}): no training told them apart."
             )
-    answers = [e for arm in arms.values() if (e := at(arm, "qa")) and e.get("accuracy") is not None]
-    if answers and all(e.get("questions") and e.get("expected") for e in answers):
-        guess = (answers[0]["questions"] + answers[0].get("questions_dropped", 0)) / answers[0]["expected"]
-        if all(near(entry["accuracy"], entry, guess) for entry in answers):
-            found.append(f"Questions stand at chance in every arm (guessing gives {percent(guess)} %).")
-    return found
+    return found + [text for task in tasks("questions") if (text := guessed(arms, task))]
+
+
+def guessed(arms: Arms, task: Task) -> str:
+    """Empty unless every arm answers these questions no better than guessing does."""
+    answers = [e for arm in arms.values() if (e := at(arm, task.name)) and e.get("accuracy") is not None]
+    if not answers or not all(e.get("questions") and e.get("expected") for e in answers):
+        return ""
+    guess = (answers[0]["questions"] + answers[0].get("questions_dropped", 0)) / answers[0]["expected"]
+    if not all(near(entry["accuracy"], entry, guess) for entry in answers):
+        return ""
+    whose = f"Questions of {task.title}" if task in BENCHMARKS else "Questions"
+    return f"{whose} stand at chance in every arm (guessing gives {percent(guess)} %)."
 
 
 def near(value: float, entry: dict[str, Any], chance: float) -> bool:

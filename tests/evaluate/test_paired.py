@@ -12,7 +12,7 @@ from pair_files import middle, naive_ap, resampled, retrieval_rows
 
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.model_size import model_sizes
-from synvita.evaluate.results import differences
+from synvita.evaluate.to_baseline import differences
 
 DRAWS = 20
 CONFIG = EvaluateConfig(draws=DRAWS)

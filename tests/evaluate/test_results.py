@@ -19,15 +19,9 @@ from small import HOME
 
 from synvita.core.store import write_records
 from synvita.evaluate.config import EvaluateConfig
-from synvita.evaluate.results import (
-    arm_results,
-    collect,
-    differences,
-    entailment,
-    question_answering,
-    retrieval,
-    subsets,
-)
+from synvita.evaluate.pairs import subsets
+from synvita.evaluate.results import arm_results, collect, entailment, question_answering, retrieval
+from synvita.evaluate.to_baseline import differences
 
 DRAWS = 60
 CONFIG = EvaluateConfig(draws=DRAWS)

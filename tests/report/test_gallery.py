@@ -16,7 +16,8 @@ from small import HOME, MODEL
 from synvita.core.artefacts import read_scores as read_all_scores
 from synvita.core.records import Misalignment, ScoredClip, Triplet
 from synvita.core.store import read_records, write_records
-from synvita.report.cases import BOTH, FIRST, NEITHER, SECOND, Verdict, choose_cases, find_cases, outcome, pairs_of
+from synvita.report.asked import pairs_of
+from synvita.report.cases import BOTH, FIRST, NEITHER, SECOND, Verdict, choose_cases, find_cases, outcome
 from synvita.report.embedded import Album, embed
 from synvita.report.gallery import gallery, kind_name, level
 from synvita.report.page import write_report
@@ -102,23 +103,25 @@ def test_cases_say_what_the_pair_files_say(run: Path) -> None:
     answers = find_answers(run, MODEL, ARMS)
     assert answers is not None
     cases = find_cases(run, answers, DECODER)
-    assert cases is not None and cases.task == "open" and sum(cases.totals.values()) == 70
+    assert cases is not None
+    (section,) = cases.sections
+    assert section.test.name == "open" and sum(section.totals.values()) == 70
     files = {arm: {(r["query"], r["label"]): r["log_odds"] for r in rows_of(run, arm, "open")} for arm in ARMS}
-    counted = dict.fromkeys(cases.totals, 0)
+    counted = dict.fromkeys(section.totals, 0)
     for query in {query for query, _ in files["synvita"]}:
         right = [files[arm][query, 1] > files[arm][query, 0] for arm in ("real_only", "synvita")]
         counted[{(1, 1): BOTH, (1, 0): FIRST, (0, 1): SECOND, (0, 0): NEITHER}[tuple(right)]] += 1
-    assert cases.totals == counted
+    assert section.totals == counted
     for case in cases.cards:
         assert [(v.arm, v.true, v.negative) for v in case.verdicts] == [
             (arm, files[arm][case.query, 1], files[arm][case.query, 0]) for arm in ARMS
         ]
-        assert case.outcome != BOTH and ("red", True) in case.caption and ("blue", True) in case.negative_caption
+        assert case.outcome != BOTH and ("red", True) in case.caption and ("blue", True) in case.wrong[0]
     page = write_report(run, {"model": MODEL, "arms": {arm: {} for arm in ARMS}}).read_text()
     tags = re.findall(r'data-tags="(type-[^"]*outcome[^"]*)"', page)
     words = {True: "right", False: "wrong"}
     assert tags == [
-        f"type-{case.misalignment} outcome-{case.outcome} "
+        f"type-{case.kind} outcome-{case.outcome} "
         + " ".join(f"{words[bool(v.right)]}-{i}" for i, v in enumerate(case.verdicts, 1))
         for case in cases.cards
     ]
@@ -133,11 +136,13 @@ def test_pairs_without_a_score_or_a_partner_are_left_out(tmp_path: Path) -> None
     answers = find_answers(run, MODEL, ARMS)
     assert answers is not None
     cases = find_cases(run, answers, DECODER)
-    assert cases is not None and sum(cases.totals.values()) == 69
+    assert cases is not None
+    (section,) = cases.sections
+    assert sum(section.totals.values()) == 69 and section.unscored == 1
     assert rows[0]["query"] not in {case.query for case in cases.cards}
     one = {"query": "q", "label": 1}
     assert pairs_of([one]) == {} and pairs_of([one, one]) == {}
-    assert pairs_of([one | {"label": 0}, one]) == {"q": (one, one | {"label": 0})}
+    assert pairs_of([one | {"label": 0}, one]) == {"q": [one, one | {"label": 0}]}
 
 
 def test_average_precision_is_the_naive_sum_over_thresholds() -> None:

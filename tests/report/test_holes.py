@@ -51,7 +51,7 @@ def emptied(results: dict[str, Any]) -> dict[str, Any]:
 def test_a_run_without_any_figure_has_a_page_with_dashes_and_counts(tmp_path: Path, results: dict[str, Any]) -> None:
     results = emptied(results)
     page = write_report(make_run(tmp_path), results).read_text(encoding="utf-8")
-    assert "This run has no entailment figures yet." in page
+    assert "This run has no figures yet." in page
     assert "<b>68.8</b>" not in page and "3 of 400 missing" in page and ">nan" not in page
     assert page.count("<b>–</b>") >= 9 * 6 and 'class="difference' not in page and "None" not in page
     assert 'class="track"' not in page
@@ -74,7 +74,7 @@ def test_a_cell_says_what_its_figure_and_its_difference_leave_out(results: dict[
     arm["retrieval_temporal"] |= {"queries": 7, "queries_dropped": 2, "missing": 5}
     arm["minus_real_only"]["open"] |= {"pairs": 390, "left_out": 10}
     assert gaps(arm, RETRIEVAL) == cell(arm, RETRIEVAL).gaps == "5 of 400 missing, 2 of 9 queries dropped"
-    assert gaps(arm, OPEN) == "3 of 400 missing, difference without 10 pairs that only one arm has"
+    assert gaps(arm, OPEN) == "3 of 400 missing, difference without 10 pairs that not both arms have scored"
     assert gaps(results["arms"]["uniform"], OPEN) == ""
 
 
@@ -101,7 +101,7 @@ def test_what_all_arms_lack_is_said_once_and_else_by_whom(results: dict[str, Any
     for name in ("synvita", "uniform"):
         results["arms"][name]["open"] |= {"missing": 3, "expected": 400}
     lines = terminal_table(results["arms"]).splitlines()
-    assert [line for line in lines if "questions dropped" in line] == ["QA: 3 of 8 questions dropped"]
+    assert [line for line in lines if "questions dropped" in line] == ["QA: 3 of 8 questions dropped, only 5 questions"]
     (line,) = (line for line in lines if "3 of 400 missing" in line)
     assert set(line.split(", open")[0].split(", ")) == {"synvita", "uniform"}
 

@@ -56,7 +56,7 @@ def test_without_a_better_arm_the_answer_is_no_or_cannot_tell(arms: dict[str, An
 
 
 def test_what_cannot_be_compared_is_said(arms: dict[str, Any]) -> None:
-    assert verdict({}).answer == "This run has no entailment figures yet." and verdict({}).tiles == []
+    assert verdict({}).answer == "This run has no figures yet." and verdict({}).tiles == []
     only = {"real_only": arms["real_only"]}
     assert verdict(only).answer.endswith("has no arm trained with synthetic clips that was asked on the open test.")
     del arms["real_only"]
@@ -68,10 +68,10 @@ def test_what_cannot_be_compared_is_said(arms: dict[str, Any]) -> None:
 def test_fewer_than_fifty_pairs_are_too_few_whatever_they_say(tmp_path: Path, arms: dict[str, Any]) -> None:
     for arm in arms.values():
         arm["open"] |= {"expected": 52, "missing": 3}
-    assert verdict(arms).answer.startswith("Too few pairs to tell: 49 on the open test (“SynViTA” against")
-    assert [tile.few for tile in verdict(arms).tiles if tile.title == "Open"] == ["only 49 pairs"]
+    assert verdict(arms).answer.startswith("Too few to tell: 49 test pairs on the open test (“SynViTA” against")
+    assert [tile.few for tile in verdict(arms).tiles if tile.title == "Open"] == ["only 49 test pairs"]
     page = write_report(make_run(tmp_path), {"arms": arms}).read_text()
-    assert "Too few pairs to tell" in page and "[66.7, 71.0]" in page and "only 49 test pairs" in page
+    assert "Too few to tell" in page and "[66.7, 71.0]" in page and "only 49 test pairs" in page
     for arm in arms.values():
         arm["open"]["missing"] = 2
     assert verdict(arms).answer.startswith("Yes")
@@ -133,7 +133,7 @@ def test_what_stands_at_chance_in_every_arm_is_told_in_words(arms: dict[str, Any
 # ---- what was measured
 
 
-def test_the_first_screen_says_world_seeds_and_model_size(tmp_path: Path) -> None:
+def test_the_first_screen_says_videos_seeds_and_model_size(tmp_path: Path) -> None:
     results, run = make_results(), make_run(tmp_path)
     triplets = read_records(run / "triplets.jsonl", Triplet)
 
@@ -142,11 +142,11 @@ def test_the_first_screen_says_world_seeds_and_model_size(tmp_path: Path) -> Non
         return dict(measured(run, results, triplets))
 
     facts = told("world: {seed: 7}\ntrain: {seed: 3}\n")
-    assert facts["World"] == "the miniature, a simulated world of moving coloured shapes (seed 7)"
+    assert facts["Videos"] == "the miniature's, a simulated world of moving coloured shapes (seed 7)"
     assert facts["Model"] == "mini-video-llava, 2.1 million parameters"
     assert facts["Seeds"].startswith("one (training seed 3)") and facts["Data"].endswith("2,000 test pairs of 5 tests")
     assert facts["Clips"] == "14 by sim"  # as many files as there are in the folder of that generator
-    assert told("world: null\n")["World"] == "videos of your own" and "World" not in told("train: {seed: 3}\n")
+    assert told("world: null\n")["Videos"] == "real ones, of your own" and "Videos" not in told("train: {seed: 3}\n")
     page = write_report(run, results).read_text()
     assert page.index("2.1 million parameters") < page.index('id="results"')
     with pytest.raises(ValueError, match=r"x: parameters\.a: 'many' is not a count"):

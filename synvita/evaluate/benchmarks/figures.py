@@ -16,9 +16,8 @@ from synvita.evaluate import intervals, metrics
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.group_figures import credit_groups, group_figures
 from synvita.evaluate.paired import Columns, by_query, columns, map_interval, mean_ap
-from synvita.evaluate.pairs import Rows
-from synvita.evaluate.results import scored
-from synvita.evaluate.ties import auc_bounds, precision_spread, recall_bounds
+from synvita.evaluate.pairs import Rows, scored
+from synvita.evaluate.ties import auc_bounds, mean_of, precision_spread, recall_bounds
 
 KS = (1, 5, 10)
 DRAWS = 200  # of videos, where every draw ranks them all again
@@ -78,8 +77,7 @@ def retrieval(rows: Rows, config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     ranked = [columns(some) for some in map(scored, by_query(rows)) if any(row["label"] for row in some)]
     if not ranked:
         raise ValueError("no caption has a score for a right video; nothing can be ranked")
-    spreads = np.array([precision_spread(labels, scores) for labels, scores, _ in ranked])
-    mean, low, high = (math.fsum(column) / len(ranked) for column in spreads.T.tolist())
+    mean, low, high = mean_of([precision_spread(labels, scores) for labels, scores, _ in ranked])
     interval = intervals.bounds(map_interval(ranked, config))
     found = {"map": {"value": mean_ap(ranked), **interval, **ties(low, high), "tie_mean": mean}}
     drawn = drawn_recalls(ranked, config)

@@ -14,6 +14,7 @@ from synvita.core.tables import cell, read_table
 from synvita.core.vocabulary import find_task
 
 KEY = ("video", "caption", "query")  # what makes a pair: no two rows of a file share it, but for options
+ASKS = "asks"  # of a pair: what is asked instead of the question about its caption
 OPTION = "option"  # number of a question's option, where two options of a question may have the same words
 PAIR = (*KEY, "label")
 SCORED = (*PAIR, "log_odds")
@@ -33,6 +34,8 @@ def check_pair(row: dict[str, Any], keys: Sequence[str]) -> None:
         raise ValueError(f"no key {missing[0]!r}; a pair has {', '.join(keys)}")
     for name in KEY:
         cell(row, name)
+    if ASKS in row:
+        cell(row, ASKS)
     if type(row["label"]) is not int or row["label"] not in (0, 1):
         raise ValueError(f"label: {row['label']!r} is not the number 1 (the caption fits the video) or 0 (it does not)")
     if "log_odds" in keys and row["log_odds"] is not None:

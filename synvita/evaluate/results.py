@@ -17,6 +17,7 @@ from synvita.core.artefacts import quantities, read_scores
 from synvita.core.identity import Digests
 from synvita.core.pool import in_processes
 from synvita.core.records import Misalignment
+from synvita.core.run_tasks import OWN, own_tasks
 from synvita.core.store import write_atomic
 from synvita.core.vocabulary import BASELINE, IN_DISTRIBUTION, OPEN, Task, tasks
 from synvita.evaluate import difference, intervals, metrics, paired
@@ -43,6 +44,12 @@ def subsets(pairs: dict[str, Rows]) -> dict[str, Rows]:
     for kind in Misalignment:
         parts[f"per_type.{kind}"] = [r for r in rows if r["misalignment"] == kind]
     return {name: rows for name, rows in parts.items() if rows}
+
+
+def auc_sets(pairs: dict[str, Rows], own: Sequence[Task] = ()) -> dict[str, Rows]:
+    """Every set of pairs that an AUC is of: `subsets`, and the entailment tasks with a file of their own."""
+    alone = [task.name for task in (*tasks(), *own) if task.kind == "entailment" and not task.split]
+    return subsets(pairs) | {name: pairs[name] for name in alone if name in pairs}
 
 
 def scored(rows: Rows) -> Rows:
@@ -108,23 +115,29 @@ def put(into: dict[str, Any], dotted: str, value: Any) -> None:
     into[last] = value
 
 
-def arm_results(pairs: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any]:
+def arm_results(pairs: dict[str, Rows], config: EvaluateConfig, own: Sequence[Task] = ()) -> dict[str, Any]:
+    """`own`: tasks of the run that are no lines of the vocabulary; their entries say which figure is theirs."""
     figures: dict[str, Any] = {}
-    for name, rows in subsets(pairs).items():
+    for name, rows in auc_sets(pairs, own).items():
         put(figures, name, entailment(rows, config))
-    calls = {"entailment": entailment, "retrieval": retrieval, "questions": question_answering}
-    for task in tasks():
+    calls = {"retrieval": retrieval, "questions": question_answering}
+    for task in (*tasks(), *own):
         if task.name in pairs and task.kind in MINIMAL_PAIRS:
             figures[task.name] = minimal_pairs(pairs[task.name], task.kind, task.metric, config)
-        elif task.name in pairs and not task.split:
+        elif task.name in pairs and task.kind in calls:
             figures[task.name] = calls[task.kind](pairs[task.name], config)
+    for task in own:
+        if task.name in figures:
+            figures[task.name][OWN] = task.metric
     return figures
 
 
 # ---- two arms
 
 
-def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any]:
+def differences(
+    pairs: dict[str, Rows], baseline: dict[str, Rows], config: EvaluateConfig, own: Sequence[Task] = ()
+) -> dict[str, Any]:
     """Every figure minus the baseline's on the pairs that both have scored, with an interval from the same resampled
     videos.
 
@@ -134,11 +147,11 @@ def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: Evalu
         ValueError: the two disagree about what is right.
     """
     found: dict[str, Any] = {}
-    theirs = subsets(baseline)
-    for name, rows in subsets(pairs).items():
+    theirs = auc_sets(baseline, own)
+    for name, rows in auc_sets(pairs, own).items():
         both, left_out = join_pairs(name, rows, theirs.get(name, []), BASELINE)
         put(found, name, {**auc_difference(both, config), "pairs": len(both), "left_out": left_out})
-    for task in tasks():
+    for task in (*tasks(), *own):
         if task.kind in ("retrieval", "questions") and task.name in pairs and task.name in baseline:
             found[task.name] = by_query_difference(task, pairs[task.name], baseline[task.name], config)
     return found
@@ -245,7 +258,7 @@ def model_results(
     """Arm -> its figures, and its differences to the baseline of the same base model.
 
     Args:
-        home: the model's folder. asked: the folder that has its `pairs/`: the same, but of a look.
+        home: the model's folder, `models/NAME` of a run. asked: the folder that has its `pairs/`: the same, but of a look.
         workers: processes that measure an arm each; it pays from a few thousand pairs an arm.
     """
     calls = [(arm, (home, asked, arm, arms, seed, config, only)) for arm in arms]
@@ -260,14 +273,15 @@ def figures_of(
 ) -> dict[str, Any]:
     """One arm of `model_results`."""
     pairs, facts = read_pairs(asked / "pairs" / arm / str(seed), only), arm_facts(home, arm, seed)
-    figures = {"weights_from": facts["weights_from"], **arm_results(pairs, config)}
+    own = own_tasks(home.parents[1])
+    figures = {"weights_from": facts["weights_from"], **arm_results(pairs, config, own)}
     for key in ("triplets", "with_clip", "without_clip", "set_aside", "temporal_attention", "scores_from"):
         if key in facts:
             figures[key] = facts[key]
     if BASELINE in arms and arm != BASELINE:
         baseline = read_pairs(asked / "pairs" / BASELINE / str(seed), only)
         try:
-            figures[f"minus_{BASELINE}"] = differences(pairs, baseline, config)
+            figures[f"minus_{BASELINE}"] = differences(pairs, baseline, config, own)
         except ValueError as error:
             raise ValueError(f"{asked / 'pairs' / arm / str(seed)}: {error}; ask one of them again") from None
     return figures

@@ -8,10 +8,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from synvita.core import vocabulary
 from synvita.core.reading import read_text
 from synvita.core.records import Triplet
 from synvita.core.run_folder import again
+from synvita.core.run_tasks import tasks_of
 from synvita.core.store import read_records, write_atomic
 from synvita.evaluate.pairs import PAIR, Rows, read_rows
 
@@ -47,7 +47,7 @@ def tasks(run: Path, only: Sequence[str] | None = None) -> dict[str, Rows]:
     Raises:
         FileNotFoundError: no triplets.jsonl. ValueError: a bad line of it or of a benchmark, as file:line.
     """
-    wanted = [task for task in vocabulary.tasks() if only is None or task.name in only]
+    wanted = [task for task in tasks_of(run) if only is None or task.name in only]
     whole = any(task.split for task in wanted) or not (run / "triplets.jsonl").exists()
     triplets = read_records(run / "triplets.jsonl", Triplet, ("id",)) if whole else []
     unseen = unseen_words(triplets)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from synvita.core import vocabulary
+from synvita.core.run_tasks import with_own
 from synvita.core.vocabulary import BASELINE, ORACLE_ARM, Task, arm_title
 
 DASH = "–"
@@ -153,7 +154,8 @@ def arm_note(arm: dict[str, Any]) -> str:
 
 def arm_table(arms: dict[str, Any]) -> tuple[list[Task], list[dict[str, Any]]]:
     """The columns that any arm has, and a row of cells for each arm."""
-    tasks = [task for task in vocabulary.every_figure() if any(at(arm, task.name) for arm in arms.values())]
+    every = with_own(vocabulary.every_figure(), arms)
+    tasks = [task for task in every if any(at(arm, task.name) for arm in arms.values())]
     rows = [
         {
             "arm": name,

@@ -8,8 +8,9 @@ from run_files import write_records
 
 from synvita.cli.exits import holes
 from synvita.core.records import Triplet
-from synvita.evaluate.benchmarks.into_run import find_videos, put
+from synvita.evaluate.benchmarks.into_run import put
 from synvita.evaluate.benchmarks.names import ById, bare_caption, video_id
+from synvita.evaluate.benchmarks.videos import find_videos
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.pairs import read_pairs
 from synvita.evaluate.results import arm_results, collect

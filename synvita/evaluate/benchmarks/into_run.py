@@ -23,7 +23,7 @@ from synvita.core.vocabulary import every_figure
 from synvita.evaluate.benchmarks import own
 from synvita.evaluate.benchmarks.names import video_id
 from synvita.evaluate.benchmarks.registry import benchmark_of, load
-from synvita.evaluate.benchmarks.table import Loaded
+from synvita.evaluate.benchmarks.table import Entry, Loaded
 from synvita.evaluate.benchmarks.videos import KNOB, Videos, find_videos
 from synvita.evaluate.pairs import ASKS
 
@@ -36,9 +36,10 @@ NOT_NAMES = ("weights_from", "triplets", "with_clip", "without_clip", "set_aside
 
 @dataclass(frozen=True)
 class Part:
-    """What goes into the run as one task. metric: of one's own table; empty of a public benchmark, which has its own.
+    """What goes into the run as one task: n of `expected` units are in the files.
 
-    n of `expected` units are in the files; `where`: the folder in which its videos are.
+    where: the folder of its videos. metric: of one's own table; empty of a public benchmark, which has its own.
+    absolute: absolute paths of videos mean these files.
     """
 
     name: str
@@ -48,10 +49,10 @@ class Part:
     expected: int
     where: Path
     metric: str = ""
+    absolute: bool = False
 
     def videos(self) -> Videos:
-        wanted = [entry.row["video"] for entry in self.loaded.entries]
-        return find_videos(self.where, wanted, absolute=bool(self.metric) and self.where == self.loaded.files[0].parent)
+        return find_videos(self.where, [entry.row["video"] for entry in self.loaded.entries], self.absolute)
 
 
 def put(run: Path, names: Sequence[str], data: Path, videos: Path, allow_missing: bool = False) -> list[str]:
@@ -76,6 +77,10 @@ def put_own(
     Raises:
         ValueError: a name that a task cannot have; as `own.load_own`, and videos as in `put`.
     """
+    names = [table.stem for table in tables]
+    twice = next((table for table in tables if names.count(table.stem) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{TASKS}: {twice}: two tables of the name {twice.stem!r}; rename one")
     return _put(run, [_own(table, metric, videos, allow_missing) for table in tables], allow_missing)
 
 
@@ -106,10 +111,12 @@ def _answerable(part: Part, allow_missing: bool) -> Part:
 def _own(table: Path, metric: str | None, videos: Path | None, allow_missing: bool) -> Part:
     name = check_name(TASKS, table.stem)
     if name in NOT_NAMES or "." in name or name in {task.name for task in every_figure()}:
-        raise ValueError(f"{TASKS}: {table}: a task cannot be called {name!r} (its own name, or a dot); rename the table")
+        raise ValueError(
+            f"{TASKS}: {table}: a task cannot be called {name!r} (its own name, or a dot); rename the table"
+        )
     loaded = own.load_own(table, metric, allow_missing, TASKS)
     where = table.parent if videos is None else videos
-    return Part(name, loaded, "rows", len(loaded.entries), loaded.rows, where, metric or "")
+    return Part(name, loaded, "rows", len(loaded.entries), loaded.rows, where, metric or "", absolute=videos is None)
 
 
 def _put(run: Path, parts: Sequence[Part], allow_missing: bool) -> list[str]:
@@ -117,12 +124,28 @@ def _put(run: Path, parts: Sequence[Part], allow_missing: bool) -> list[str]:
     lacking = {part.name: v.missing + v.ambiguous for part, v in zip(parts, found, strict=True)}
     if any(lacking.values()) and not allow_missing:
         raise ValueError(_not_found(run, lacking, found))
+    for part, there in zip(parts, found, strict=True):
+        _check_once(part, there)
     told = []
     for part, there in zip(parts, found, strict=True):
         instead = _replaces(run, part)
         _write(run, part, there)
         told.append(_told(run, part, there) + instead)
     return told
+
+
+def _check_once(part: Part, there: Videos) -> None:
+    """ValueError: two paths of one's own table mean one file, so that a pair would count double."""
+    entries = part.loaded.entries if part.metric else []
+    grouped = len(part.loaded.by_query()) < len(entries)
+    first: dict[tuple[str, ...], Entry] = {}
+    for entry in entries:
+        video, caption = entry.pair
+        key = (there.paths.get(video, video), caption, entry.row["query"] if grouped else "")
+        earlier = first.setdefault(key, entry)
+        if earlier is not entry:
+            text = f"{video} is the file of {earlier.where}, with the same caption; keep one"
+            raise ValueError(f"{TASKS}: {entry.where}: {text}")
 
 
 def _not_found(run: Path, lacking: dict[str, list[str]], found: Sequence[Videos]) -> str:

@@ -43,7 +43,6 @@ def check(path: Path, metric: str | None = None, knob: str = KNOB) -> Checked:
     entries: list[Entry] = []
     bad: list[str] = []
     first: dict[tuple[str, ...], Entry] = {}
-    rows = list(rows)
     for row in rows:
         try:
             entry = _entry(row, group, path.stem, metric)

@@ -258,7 +258,7 @@ def model_results(
     """Arm -> its figures, and its differences to the baseline of the same base model.
 
     Args:
-        home: the model's folder, `models/NAME` of a run. asked: the folder that has its `pairs/`: the same, but of a look.
+        home: the model's folder, `models/NAME` of a run. asked: what has its `pairs/`: the same, but of a look.
         workers: processes that measure an arm each; it pays from a few thousand pairs an arm.
     """
     calls = [(arm, (home, asked, arm, arms, seed, config, only)) for arm in arms]

@@ -120,11 +120,6 @@ def test_videos_that_are_not_there_are_listed_in_a_file(tmp_path, run):
     assert len((run / "benchmarks" / "not_found.txt").read_text().splitlines()) == 999
 
 
-def test_timeblind_is_not_asked_with_a_prompt_for_captions(tmp_path, run):
-    with pytest.raises(ValueError, match=r"--tasks: timeblind: its questions are not captions"):
-        put(run, ["timeblind"], tmp_path, tmp_path)
-
-
 def test_question_types_and_options_come_through_results(tmp_path):
     rows = []
     for query, part, right in (("1", "causal", 1), ("2", "temporal", 0)):

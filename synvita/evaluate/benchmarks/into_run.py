@@ -111,9 +111,7 @@ def _answerable(part: Part, allow_missing: bool) -> Part:
 def _own(table: Path, metric: str | None, videos: Path | None, allow_missing: bool) -> Part:
     name = check_name(TASKS, table.stem)
     if name in NOT_NAMES or "." in name or name in {task.name for task in every_figure()}:
-        raise ValueError(
-            f"{TASKS}: {table}: a task cannot be called {name!r} (its own name, or a dot); rename the table"
-        )
+        raise ValueError(f"{TASKS}: {table}: {name!r} is another figure's name, or has a dot; rename the table")
     loaded = own.load_own(table, metric, allow_missing, TASKS)
     where = table.parent if videos is None else videos
     return Part(name, loaded, "rows", len(loaded.entries), loaded.rows, where, metric or "", absolute=videos is None)

@@ -10,8 +10,9 @@ from typing import Any
 from synvita.core.artefacts import read_clips
 from synvita.core.records import Triplet
 from synvita.core.run_folder import again
+from synvita.core.run_tasks import with_own
 from synvita.core.set_aside import read_set_aside
-from synvita.core.vocabulary import FIGURES, arm_title
+from synvita.core.vocabulary import arm_title, every_figure
 from synvita.report.pairs import seed_of, settings_of
 from synvita.report.table import at
 
@@ -37,8 +38,9 @@ def measured(run: Path, results: dict[str, Any], triplets: list[Triplet]) -> lis
     model = results.get("model", "")
     sizes = results.get("parameters") or {}
     parameters = f", {size(sizes[model])} parameters" if model in sizes else ""
-    tested = [t for t in FIGURES if not t.part and any(at(arm, t.name) for arm in results["arms"].values())]
-    pairs = sum(max((at(arm, t.name) or {}).get("expected", 0) for arm in results["arms"].values()) for t in tested)
+    arms = results["arms"]
+    tested = [t for t in with_own(every_figure(), arms) if not t.part and any(at(a, t.name) for a in arms.values())]
+    pairs = sum(max((at(arm, t.name) or {}).get("expected", 0) for arm in arms.values()) for t in tested)
     training = sum(t.split == "train" for t in triplets)
     asked = f", {pairs:,} test pairs of {len(tested)} tests" if pairs else ""
     seed = f"one (training seed {seed_of(run)}), so read it as a direction; synvita study repeats it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,6 +99,12 @@ def scored_pairs(arm: dict[str, Any], task: Task) -> int | None:
     """How many pairs the figure is of; None where nobody says."""
     entry = at(arm, task.name) or {}
     return entry["expected"] - entry.get("missing", 0) if "expected" in entry else None
+
+
+def sizes(tasks: Sequence[Task], arms: dict[str, Any]) -> str:
+    """How many pairs each figure is of, of the arm that has the most: "Open 56, Questions 120"."""
+    most = {task.title: max(scored_pairs(arm, task) or 0 for arm in arms.values()) for task in tasks}
+    return ", ".join(f"{title} {number:,}" for title, number in most.items() if number)
 
 
 def usable(entry: dict[str, Any] | None, task: Task) -> bool:

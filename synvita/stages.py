@@ -268,7 +268,7 @@ def ask(run: Path, config: RunConfig, arms: Sequence[str], how: How, tasks: Sequ
         return
     claim_folder(run, Model.of(config.train))
     for arm in arms:
-        for stage in asking(run, config, arm, seed, do.asked):
+        for stage in asking(run, config, arm, seed, do.tasks):
             how.run(stage, run)
 
 

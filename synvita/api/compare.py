@@ -9,6 +9,7 @@ from typing import Any
 
 from synvita.core import arguments
 from synvita.core.records import Misalignment
+from synvita.core.run_tasks import own_tasks
 from synvita.core.store import write_atomic
 from synvita.core.vocabulary import check_names, every_figure
 from synvita.evaluate.compare import DRAWS, Question, compare
@@ -20,10 +21,17 @@ ENDINGS = (".html", ".json", ".md")
 
 
 def question(
-    arms: Any = None, models: Any = None, tasks: Any = None, reference: Any = None, seed: Any = None, draws: Any = None
+    runs: Sequence[Path],
+    arms: Any = None,
+    models: Any = None,
+    tasks: Any = None,
+    reference: Any = None,
+    seed: Any = None,
+    draws: Any = None,
 ) -> Question:
     """What is compared, from a flag's or an argument's values; None: all, or the default."""
-    known = dict.fromkeys([*(task.name for task in every_figure()), *(f"per_type.{kind}" for kind in Misalignment)])
+    every = [*every_figure(), *(task for run in runs for task in own_tasks(run))]
+    known = dict.fromkeys([*(task.name for task in every), *(f"per_type.{kind}" for kind in Misalignment)])
     chosen = arguments.names("tasks", tasks)
     return Question(
         arms=arguments.names("arms", arms),

@@ -11,8 +11,9 @@ from synvita import inventory, stages
 from synvita.api.configuration import nested, settle
 from synvita.arms.doing import run_arms
 from synvita.arms.left import Do, all_arms
-from synvita.core import arguments, vocabulary
+from synvita.core import arguments
 from synvita.core.run_folder import need, only_one
+from synvita.core.run_tasks import tasks_of
 from synvita.core.vocabulary import UNTRAINED, check_names
 from synvita.evaluate.from_table import ScoreTable, Taken
 from synvita.executors.part import Look
@@ -181,7 +182,7 @@ class Run:
         if chosen[1] is not None:
             chosen[1] = check_names(chosen[1], self.known_arms(config), "--arms")
         if chosen[2] is not None:
-            chosen[2] = check_names(chosen[2], [task.name for task in vocabulary.tasks()], "--tasks")
+            chosen[2] = check_names(chosen[2], [task.name for task in tasks_of(self.folder)], "--tasks")
         return stages.evaluate(self.folder, config, how, stages.Which(*chosen))
 
     def known_arms(self, config: RunConfig) -> list[str]:
@@ -234,8 +235,9 @@ class Run:
             o.folder if isinstance(o, Run) else arguments.path(f"others[{i}]", o, way_out) for i, o in enumerate(others)
         ]
         file = None if out is None else arguments.path("out", out, "a file, as text or pathlib.Path")
-        asked = question(arms, models, tasks, reference, seed, draws)
-        return compare_runs([self.folder, *runs], asked, arguments.flag("paper", paper), file)
+        every = [self.folder, *runs]
+        asked = question(every, arms, models, tasks, reference, seed, draws)
+        return compare_runs(every, asked, arguments.flag("paper", paper), file)
 
     def status(self) -> dict[str, str]:
         """Stage, part or arm -> what is there, what is missing, what was set aside."""

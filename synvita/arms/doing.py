@@ -45,7 +45,7 @@ def do_arm(
             write_card(folder)
     if not do.ask or not first:
         return
-    for stage in asking(run, config, arm, seed, do.asked):
+    for stage in asking(run, config, arm, seed, do.tasks):
         local.run(stage, run, tick=per_batch(tick, stage.batch))
 
 
@@ -201,7 +201,7 @@ def videos_of(run: Path, do: Do) -> list[str]:
             for item in read_records(run / "items.jsonl", Item):
                 videos += [item.video, *(video for video, _ in item.clips)]
     if do.ask:
-        videos += [row["video"] for rows in tasks_of(run, do.asked).values() for row in rows]
+        videos += [row["video"] for rows in tasks_of(run, do.tasks).values() for row in rows]
     return list(dict.fromkeys(videos))
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synvita.core.run_tasks import tasks_of as known_tasks
 from synvita.core.stage import check_stamp
 from synvita.core.store import parse_lines
-from synvita.core.vocabulary import UNTRAINED, tasks
+from synvita.core.vocabulary import UNTRAINED
 from synvita.recipes import RunConfig
 from synvita.train.arm_folder import adapter_digest, is_trained
 from synvita.train.config import TrainConfig
@@ -42,11 +43,6 @@ class Do:
         what = [name for name, wanted in (("train", self.train), ("ask", self.ask)) if wanted]
         return ["--do", ",".join(what), *([] if self.tasks is None else ["--tasks", ",".join(self.tasks)])]
 
-    @property
-    def asked(self) -> list[str]:
-        names = [task.name for task in tasks()]
-        return names if self.tasks is None else [name for name in names if name in self.tasks]
-
 
 EVERYTHING = Do()
 
@@ -59,15 +55,16 @@ def to_train(run: Path, config: RunConfig, arm: str, seed: int) -> bool:
     return arm != UNTRAINED and not is_trained(run / config.train.home, arm, seed)
 
 
-def asking(run: Path, config: RunConfig, arm: str, seed: int, only: Sequence[str]) -> list[Any]:
-    """The stages that ask an arm the tasks that the run has."""
+def asking(run: Path, config: RunConfig, arm: str, seed: int, only: Sequence[str] | None) -> list[Any]:
+    """The stages that ask an arm the tasks (`only` these) that the run has."""
     from synvita.evaluate.ask import AskPairs
     from synvita.evaluate.tasks import tasks as tasks_of
 
     base, adapter = base_of(config.train), ""
     if arm != UNTRAINED and is_trained(run / config.train.home, arm, seed):
         adapter = adapter_digest(run, config.train.home, arm, seed)
-    return [AskPairs(task, arm, seed, base, config.evaluate, adapter) for task in tasks_of(run, only)]
+    kinds = {task.name: task.kind for task in known_tasks(run)}
+    return [AskPairs(task, arm, seed, base, config.evaluate, adapter, kinds[task]) for task in tasks_of(run, only)]
 
 
 def base_of(train: TrainConfig) -> Any:
@@ -87,7 +84,7 @@ def left_to_ask(run: Path, stages: Sequence[Any]) -> int:
 
 def arm_work(run: Path, config: RunConfig, arm: str, seed: int, do: Do = EVERYTHING) -> int:
     """How often `do_arm` will tick: its training steps and its batches of questions."""
-    work = left_to_ask(run, asking(run, config, arm, seed, do.asked)) if do.ask else 0
+    work = left_to_ask(run, asking(run, config, arm, seed, do.tasks)) if do.ask else 0
     return work + (training_steps(run, config.train) if do.train and to_train(run, config, arm, seed) else 0)
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synvita.arms.left import Do, Model, all_arms, asking
+from synvita.arms.left import Model, all_arms, asking
 from synvita.core.run_folder import only_one, remove
+from synvita.core.run_tasks import find_task_of
 from synvita.core.stage import claim_folder
 from synvita.core.store import write_records
-from synvita.core.vocabulary import UNTRAINED, find_task
+from synvita.core.vocabulary import UNTRAINED
 from synvita.evaluate.ask import AskPairs
 from synvita.evaluate.pairs import SCORED, Rows, read_rows
 from synvita.evaluate.results import collect
@@ -42,7 +43,7 @@ class View:
     def of(cls, run: Path, stage: AskPairs, part: Look) -> View:
         job = Job(stage, run, part)
         rows = [row for item in job.items.values() for row in item.rows]
-        kind = task.kind if (task := find_task(stage.task)) else ALONE[0]
+        kind = task.kind if (task := find_task_of(run, stage.task)) else ALONE[0]
         cut = set() if kind in ALONE else {row["query"] for row in rows if row["video"] not in job.own}
         size = {"videos": len(job.own), "of_videos": len(job.items)}
         view = cls(job.own, cut, size)
@@ -82,7 +83,7 @@ def look(
 
 
 def stages_of(run: Path, config: RunConfig, arm: str, tasks: Sequence[str] | None) -> list[AskPairs]:
-    return asking(run, config, arm, config.train.seed, Do(tasks=None if tasks is None else tuple(tasks)).asked)
+    return asking(run, config, arm, config.train.seed, tasks)
 
 
 def rows_of_arm(run: Path, config: RunConfig, arm: str, how: How, tasks: Sequence[str] | None) -> dict[str, Rows]:

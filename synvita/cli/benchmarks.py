@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,13 @@ def add_parser(commands: Any) -> None:
     check.set_defaults(call=run_check)
 
 
+VIDEOS = "the folder of their videos, by the tables' paths or, anywhere below, by their ids"
+
+
 def add_arguments(evaluate: argparse.ArgumentParser) -> None:
     group = evaluate.add_argument_group("public benchmarks, and one's own")
     group.add_argument("--data", type=Path, metavar="DIR", help="the folder with the benchmarks' tables")
-    group.add_argument("--videos", type=Path, metavar="DIR", help="their videos, anywhere below; found by their ids")
+    group.add_argument("--videos", type=Path, metavar="DIR", help=f"{VIDEOS} (one's own: default the table's)")
     group.add_argument("--allow-missing", action="store_true", help="go on without what is missing; tables say n of N")
     group.add_argument("--benchmark", metavar="NAME", help="measure --scores of it: a known one, or one's own table")
     group.add_argument("--metric", metavar="NAME", help="of one's own table: auc, map, accuracy, strict, group")
@@ -46,17 +50,19 @@ def add_arguments(evaluate: argparse.ArgumentParser) -> None:
 
 def check_flags(a: argparse.Namespace) -> None:
     """ValueError: flags of `--benchmark` without it, or of benchmarks in a run that say too little."""
+    tables = [] if a.tasks is None else own_tables(chosen(a.tasks, "--tasks"))
     if a.run is None:
         raise ValueError("--run: give the run folder, or --benchmark with --scores to measure a file of scores")
-    for name in ("metric", "out"):
-        if getattr(a, name) is not None:
-            raise ValueError(f"--{name}: goes with --benchmark; give that, too")
-    if (a.data is None) != (a.videos is None):
+    if a.out is not None:
+        raise ValueError("--out: goes with --benchmark; give that, too")
+    if a.metric is not None and not tables:
+        raise ValueError("--metric: goes with --benchmark, or with a table of one's own among --tasks")
+    if (a.data is None) != (a.videos is None) and not (tables and a.data is None):
         raise ValueError("--data and --videos: a benchmark in a run needs both, its tables and its videos")
     if a.data is not None and a.tasks is None:
         raise ValueError("--data: say which benchmarks with --tasks A,B (see: synvita benchmarks)")
-    if a.allow_missing and a.data is None:
-        raise ValueError("--allow-missing: is about the benchmarks of --data; give that, too")
+    if a.allow_missing and a.data is None and not tables:
+        raise ValueError("--allow-missing: is about the benchmarks of --data, or one's own tables; give them, too")
 
 
 def run_list(a: argparse.Namespace, flags: list[str]) -> int:
@@ -111,13 +117,35 @@ def measure(a: argparse.Namespace, flags: list[str]) -> int:
     return 3 if lines else 0
 
 
-def put_into_run(a: argparse.Namespace) -> None:
-    """Write the pairs of the benchmarks among `--tasks` into the run folder."""
-    from synvita.evaluate.benchmarks.into_run import put
-    from synvita.evaluate.benchmarks.registry import known
+def own_tables(names: Sequence[str]) -> list[Path]:
+    """Those of `--tasks` that are tables: their suffix says so."""
+    from synvita.core.tables import READERS
 
-    names = [name for name in known_tasks(a.tasks) if name in known()]
-    if not names:
-        raise ValueError(f"--data: {', '.join(chosen(a.tasks, '--tasks'))}: no public benchmark among them")
-    for line in put(a.run, names, a.data, a.videos, a.allow_missing):
+    return [Path(name) for name in names if Path(name).suffix.lower() in READERS]
+
+
+def put_into_run(a: argparse.Namespace) -> list[str] | None:
+    """Write the pairs of the benchmarks among `--tasks` into the run folder; the names of all of `--tasks`.
+
+    A table of one's own is a task with the table's name. None: no `--tasks`.
+    """
+    if a.tasks is None:
+        return None
+    given = chosen(a.tasks, "--tasks")
+    tables = own_tables(given)
+    told = []
+    names = [name for name in given if Path(name) not in tables]
+    if names:  # before anything is written
+        known_tasks(",".join(names), a.run)
+    if a.data is not None or tables:
+        from synvita.evaluate.benchmarks.into_run import put, put_own
+        from synvita.evaluate.benchmarks.registry import known
+
+        public = [name for name in names if name in known()]
+        if a.data is not None and not public:
+            raise ValueError(f"--data: {', '.join(given)}: no public benchmark among them")
+        told += put(a.run, public, a.data, a.videos, a.allow_missing) if a.data is not None else []
+        told += put_own(a.run, tables, a.metric, a.videos, a.allow_missing)
+    for line in told:
         say(f"evaluate: {line}")
+    return list(dict.fromkeys([*names, *(table.stem for table in tables)]))

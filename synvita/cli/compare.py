@@ -55,7 +55,7 @@ def run_compare(a: argparse.Namespace, flags: list[str]) -> int:
         name: None if (given := getattr(a, name)) is None else chosen(given, f"--{name}")
         for name in ("arms", "models", "tasks")
     }
-    asked = question(**names, reference=a.reference, seed=a.seed, draws=a.draws)
+    asked = question(a.runs, **names, reference=a.reference, seed=a.seed, draws=a.draws)
     computed = compare_runs(a.runs, asked, paper=a.against == "paper", out=a.out)
     say(as_text(tables(computed), computed["notes"]))
     if a.out is not None:

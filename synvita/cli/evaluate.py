@@ -12,6 +12,7 @@ from synvita.cli import benchmarks
 from synvita.cli.configuration import settled
 from synvita.cli.exits import holes
 from synvita.cli.run import chosen, known_tasks, opened, say, table, tiny_note, work
+from synvita.core.run_tasks import tasks_of
 from synvita.core.vocabulary import check_names
 
 EXAMPLE = """
@@ -19,8 +20,10 @@ scores instead of answers (of a scorer, or of any model: a table with the column
   synvita tasks --run DIR --out pairs.csv
   synvita rank pairs.csv --scorer qwen3_vl --device cuda --out ranked/
   synvita evaluate --run DIR --scores ranked/ranked.csv --as qwen3_vl
-public benchmarks (synvita benchmarks lists them): asked of the run's arms, or somebody's scores measured without a run:
+benchmarks (synvita benchmarks lists public ones; or one's own table): asked of the run's arms, or somebody's scores
+measured without a run:
   synvita evaluate --run DIR --tasks ssv2_temporal,atp_hard --data TABLES --videos VIDEOS
+  synvita evaluate --run DIR --tasks mine.csv --metric auc --videos VIDEOS
   synvita evaluate --benchmark ssv2_temporal --data TABLES --scores scores.csv --out result.json
   synvita evaluate --benchmark mine.csv --metric auc --scores scores.csv --out result.json
 """
@@ -28,7 +31,8 @@ public benchmarks (synvita benchmarks lists them): asked of the run's arms, or s
 
 def add_arguments(asking: argparse.ArgumentParser, positive: Callable[[str], int]) -> None:
     asking.epilog = EXAMPLE + (asking.epilog or "")
-    asking.add_argument("--tasks", metavar="A,B", help="these tasks only (default: all that the run has)")
+    text = "these tasks only (default: all that the run has); also one's own tables, each with --metric the first time"
+    asking.add_argument("--tasks", metavar="A,B", help=text)
     asking.add_argument("--arms", metavar="A,B", help="these arms only (default: all that are trained or read)")
     asking.add_argument("--models", metavar="A,B", help="these base models only (default: all that have arms)")
     look = "a look: ask (about) N videos of each task; kept apart in DIR/look, and the whole evaluation goes on from it"
@@ -44,9 +48,11 @@ def run_tasks(a: argparse.Namespace, flags: list[str]) -> int:
     from synvita.evaluate.tasks import write_pairs
 
     settled(a, flags)
-    counts = write_pairs(a.run, a.out, None if a.tasks is None else known_tasks(a.tasks))
+    counts = write_pairs(a.run, a.out, None if a.tasks is None else known_tasks(a.tasks, a.run))
     each = ", ".join(f"{name} {number}" for name, number in counts.items())
     say(f"tasks: {sum(counts.values())} pairs in {a.out} ({each})")
+    if own := [name for name, number in counts.items() if not number]:
+        sys.stderr.write(f"note: {', '.join(own)}: left out, because it asks questions of its own and no captions\n")
     return 0
 
 
@@ -66,12 +72,11 @@ def run_evaluate(a: argparse.Namespace, flags: list[str]) -> int:
         raise ValueError("--limit: a look is small; leave it or --shard out")
     run, scores = opened(a, flags), score_table(a)
     config = run.config()
-    if a.data is not None:
-        benchmarks.put_into_run(a)
+    names = benchmarks.put_into_run(a)
     models = None if a.models is None else chosen(a.models, "--models")
     known = [*run.known_arms(config), *([] if scores is None else [scores.arm])]
     arms = None if a.arms is None else check_names(chosen(a.arms, "--arms"), known, "--arms")
-    tasks = None if a.tasks is None else known_tasks(a.tasks)
+    tasks = None if names is None else check_names(names, [task.name for task in tasks_of(a.run)], "--tasks")
     if scores is not None:
         taken = stages.read_scores(a.run, config, scores, models)
         say(f"evaluate: {taken.text}")

@@ -12,7 +12,8 @@ from synvita.cli.configuration import refuse, settled
 from synvita.cli.exits import holes, left_out, trained_without
 from synvita.core.artefacts import quantities
 from synvita.core.reading import read_json
-from synvita.core.vocabulary import check_names, tasks
+from synvita.core.run_tasks import tasks_of
+from synvita.core.vocabulary import check_names
 
 
 def say(text: str) -> None:
@@ -189,7 +190,7 @@ def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
     if a.arm != FROM_STDIN:
         check_names([a.arm], all_arms(config), "--arm")
     steps = check_names(chosen(a.do, "--do"), ["train", "ask"], "--do")
-    do = Do("train" in steps, "ask" in steps, None if a.tasks is None else tuple(known_tasks(a.tasks)))
+    do = Do("train" in steps, "ask" in steps, None if a.tasks is None else tuple(known_tasks(a.tasks, a.run)))
     if int(os.environ.get("RANK", "0")):  # accelerate launch: the first process holds the lock and shows progress
         doing.do_arm(a.run, config, a.arm, a.seed, do)
         return 0
@@ -203,8 +204,8 @@ def run_arm(a: argparse.Namespace, flags: list[str]) -> int:
     return trained_without(a.run, config, [a.arm], a.seed) if do.train else 0
 
 
-def known_tasks(given: str) -> list[str]:
-    return check_names(chosen(given, "--tasks"), [task.name for task in tasks()], "--tasks")
+def known_tasks(given: str, run: Path) -> list[str]:
+    return check_names(chosen(given, "--tasks"), [task.name for task in tasks_of(run)], "--tasks")
 
 
 def run_report(a: argparse.Namespace, flags: list[str]) -> int:

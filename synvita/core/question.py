@@ -7,6 +7,7 @@ by the same code for 1 M and 7 B parameters. Captions are text, never markup: on
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,13 @@ from synvita.core.records import as_list
 ENTAILMENT = 'Does this video entail the description: "{caption}"?'
 EXPLANATION = 'What is the misalignment between this video and the description: "{caption}"?'  # NLE of VideoCon
 SENTINEL = "\x02caption\x03"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A yes-or-no question that is asked as it stands, in place of the one about a caption."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -104,9 +112,23 @@ class Questioner:
     def asking(self, question: str) -> Questioner:
         """The same with another question, in which {caption} stands once. ValueError: as of the class."""
         other = copy.copy(self)
+        vars(other).pop("plain", None)
         other.question = question
         other._cut()
         return other
+
+    @functools.cached_property
+    def plain(self) -> Questioner:
+        """The same, asking nothing but what it is given."""
+        return self.asking("{caption}")
+
+    def ask_question(self, question: str) -> Asked:
+        """Token ids of a question that is asked as it stands; `caption` are the positions of all of it.
+
+        Raises:
+            ValueError: an empty question, or one that holds a special token.
+        """
+        return self.plain.ask(question)
 
     def _text(self, caption: str) -> str:
         return self.question.replace("{caption}", caption)

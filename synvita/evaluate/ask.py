@@ -13,12 +13,13 @@ from typing import Any
 
 from synvita.core.identity import VERIFY, Digests
 from synvita.core.provenance import digest
+from synvita.core.question import Question
 from synvita.core.reading import read_json
 from synvita.core.stage import Resources, SetAside, resources_of
 from synvita.core.store import write_atomic
 from synvita.core.vocabulary import UNTRAINED, find_task
 from synvita.evaluate.config import EvaluateConfig
-from synvita.evaluate.pairs import Rows
+from synvita.evaluate.pairs import ASKS, Rows
 from synvita.evaluate.tasks import rows_of
 from synvita.videollm.protocol import Loading
 
@@ -73,16 +74,19 @@ class AskPairs:
     command, key_field, whole = "evaluate", "video", True
     unique: tuple[str, ...] = ("video", "caption", "query", "option")
 
-    def __init__(self, task: str, arm: str, seed: int, base: Base, config: EvaluateConfig, adapter: str = ""):
-        """`adapter`: digest of the arm's adapter; empty for the untrained model."""
+    def __init__(
+        self, task: str, arm: str, seed: int, base: Base, config: EvaluateConfig, adapter: str = "", kind: str = ""
+    ):
+        """`adapter`: digest of the arm's adapter; empty for the untrained model. `kind`: of a task that is no line of
+        the vocabulary."""
         self.task, self.arm, self.seed, self.base, self.config = task, arm, seed, base, config
         self.adapter = adapter
         self.what = f"evaluate: {arm}, {task}"
         self.folder = f"{base.home}/pairs/{arm}/{seed}"
         self.file = f"{task}.jsonl"
-        task_of = find_task(task)
+        known = find_task(task)
         # A retrieval video has dozens of captions, which fill a pass: so a kill loses one video, not a batch of them.
-        self.batch = 1 if task_of and task_of.kind == "retrieval" else config.rows_at_once
+        self.batch = 1 if (known.kind if known else kind) == "retrieval" else config.rows_at_once
         self.resources: Resources = resources_of({"device": base.how.device, "device_map": base.how.device_map})
 
     @property
@@ -133,8 +137,8 @@ class AskPairs:
         here = self.ready(run)
         failed = here.store.load(item.video for item in batch)
         good = [item for item in batch if item.video not in failed]
-        captions = [[row["caption"] for row in item.rows] for item in good]
-        got = score_each(here.model, here.store.media([item.video for item in good]), captions) if good else []
+        texts = [[Question(row[ASKS]) if ASKS in row else row["caption"] for row in i.rows] for i in good]
+        got = score_each(here.model, here.store.media([item.video for item in good]), texts) if good else []
         found = {item.video: [scored(one) for one in some] for item, some in zip(good, got, strict=True)}
         for item in batch:
             if item.video in failed:

@@ -1,4 +1,4 @@
-"""How much of each public benchmark a run has: from `benchmarks/<task>.json`, which `evaluate --data` writes."""
+"""How much of each benchmark a run has: from `benchmarks/<task>.json`, which `evaluate` writes beside the pairs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from synvita.core.reading import read_json
+from synvita.core.run_tasks import own_tasks
 from synvita.core.vocabulary import BENCHMARKS
 
 
 def benchmark_sizes(run: Path) -> dict[str, dict[str, Any]]:
     """Task -> {n, of, unit}; `of`: a whole copy, without what the authors' script leaves out."""
     found = {}
-    for task in BENCHMARKS:
+    for task in (*BENCHMARKS, *own_tasks(run)):
         path = run / "benchmarks" / f"{task.name}.json"
         if path.exists():
             stamp = read_json(path, ["n", "expected", "unit", "excluded"])

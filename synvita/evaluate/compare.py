@@ -13,7 +13,8 @@ from typing import Any
 
 from synvita.core.identity import Digests
 from synvita.core.progress import progress
-from synvita.core.vocabulary import find_task, main_figures
+from synvita.core.run_tasks import find_task_of, own_tasks
+from synvita.core.vocabulary import main_figures
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.difference import join, measure_of
 from synvita.evaluate.pairs import Rows, subsets
@@ -75,7 +76,8 @@ def compare(runs: Sequence[Path], question: Question = Question()) -> dict[str, 
 
 def side_told(side: Side, name: str, question: Question) -> dict[str, Any]:
     found = {"name": name, "run": str(side.run), "model": side.model, "arm": side.arm, "seed": side.seed}
-    return found | {"figures": only_these(arm_results(side.pairs, question.measure), question.tasks)}
+    figures = arm_results(side.pairs, question.measure, own_tasks(side.run))
+    return found | {"figures": only_these(figures, question.tasks)}
 
 
 def nothing_shared(pairs: Sequence[tuple[Side, Side]], compared: Sequence[dict[str, Any]]) -> str:
@@ -96,12 +98,14 @@ def differences(of: Side, minus: Side, same: Same, question: Question) -> list[d
     mine, theirs = parts(of.pairs, question.tasks), parts(minus.pairs, question.tasks)
     rows = []
     for name in (name for name in mine if name in theirs):
-        task = find_task(name)
+        task, other = (find_task_of(side.run, name) for side in (of, minus))
         kind = task.kind if task else "entailment" if "." in name else "unknown"  # a misalignment type has no column
         row = {"task": name, "metric": task.metric if task else "auc"}
         measure = measure_of(kind, task)
-        if measure is None:
-            rows.append({**row, **EMPTY, "why": f"figures of kind {kind!r} are not compared", "pairs": 0, "videos": 0})
+        if task != other or measure is None:
+            apart = "the runs measure it by different figures" if task != other else ""
+            why = apart or f"figures of kind {kind!r} are not compared"
+            rows.append({**row, **EMPTY, "why": why, "pairs": 0, "videos": 0})
             continue
         try:
             both, told = join(same(of, mine[name]), same(minus, theirs[name]), kind)

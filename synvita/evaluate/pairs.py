@@ -12,9 +12,10 @@ from typing import Any
 
 from synvita.core.records import Misalignment
 from synvita.core.tables import cell, read_table
-from synvita.core.vocabulary import IN_DISTRIBUTION, OPEN, find_task
+from synvita.core.vocabulary import IN_DISTRIBUTION, OPEN, Task, find_task, tasks
 
 KEY = ("video", "caption", "query")  # what makes a pair: no two rows of a file share it, but for options
+ASKS = "asks"  # of a pair: what is asked instead of the question about its caption
 OPTION = "option"  # number of a question's option, where two options of a question may have the same words
 PAIR = (*KEY, "label")
 SCORED = (*PAIR, "log_odds")
@@ -35,6 +36,8 @@ def check_pair(row: dict[str, Any], keys: Sequence[str]) -> None:
         raise ValueError(f"no key {missing[0]!r}; a pair has {', '.join(keys)}")
     for name in KEY:
         cell(row, name)
+    if ASKS in row:
+        cell(row, ASKS)
     if type(row["label"]) is not int or row["label"] not in (0, 1):
         raise ValueError(f"label: {row['label']!r} is not the number 1 (the caption fits the video) or 0 (it does not)")
     if "log_odds" in keys and row["log_odds"] is not None:
@@ -114,6 +117,12 @@ def subsets(pairs: dict[str, Rows]) -> dict[str, Rows]:
     for kind in Misalignment:
         parts[f"per_type.{kind}"] = [r for r in rows if r["misalignment"] == kind]
     return {name: rows for name, rows in parts.items() if rows}
+
+
+def auc_sets(pairs: dict[str, Rows], own: Sequence[Task] = ()) -> dict[str, Rows]:
+    """Every set of pairs that an AUC is of: `subsets`, and the entailment tasks with a file of their own."""
+    alone = [task.name for task in (*tasks(), *own) if task.kind == "entailment" and not task.split]
+    return subsets(pairs) | {name: pairs[name] for name in alone if name in pairs}
 
 
 def put(into: dict[str, Any], dotted: str, value: Any) -> None:

@@ -16,8 +16,9 @@ import numpy as np
 from synvita.core.artefacts import quantities, read_scores
 from synvita.core.identity import Digests
 from synvita.core.pool import in_processes
+from synvita.core.run_tasks import OWN, own_tasks
 from synvita.core.store import write_atomic
-from synvita.core.vocabulary import BASELINE, tasks
+from synvita.core.vocabulary import BASELINE, Task, tasks
 from synvita.evaluate import intervals, metrics, paired, ties
 from synvita.evaluate.audit import audit
 from synvita.evaluate.benchmark_sizes import say_sizes
@@ -26,7 +27,7 @@ from synvita.evaluate.facts import arm_facts
 from synvita.evaluate.group_figures import MINIMAL_PAIRS, PARTS_OF, minimal_pairs
 from synvita.evaluate.model_size import model_sizes
 from synvita.evaluate.paired import NOTHING, by_query, columns
-from synvita.evaluate.pairs import Rows, put, read_pairs, scored, subsets
+from synvita.evaluate.pairs import Rows, auc_sets, put, read_pairs, scored
 from synvita.evaluate.to_baseline import differences
 from synvita.evaluate.weight_quality import beside_ensemble, score_differences, weight_quality
 
@@ -89,16 +90,20 @@ def question_answering(rows: Rows, config: EvaluateConfig) -> dict[str, Any]:
     return found
 
 
-def arm_results(pairs: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any]:
+def arm_results(pairs: dict[str, Rows], config: EvaluateConfig, own: Sequence[Task] = ()) -> dict[str, Any]:
+    """`own`: tasks of the run that are no lines of the vocabulary; their entries say which figure is theirs."""
     figures: dict[str, Any] = {}
-    for name, rows in subsets(pairs).items():
+    for name, rows in auc_sets(pairs, own).items():
         put(figures, name, entailment(rows, config))
-    calls = {"entailment": entailment, "retrieval": retrieval, "questions": question_answering}
-    for task in tasks():
+    calls = {"retrieval": retrieval, "questions": question_answering}
+    for task in (*tasks(), *own):
         if task.name in pairs and task.kind in MINIMAL_PAIRS:
             figures[task.name] = minimal_pairs(pairs[task.name], task.kind, task.metric, config)
-        elif task.name in pairs and not task.split:
+        elif task.name in pairs and task.kind in calls:
             figures[task.name] = calls[task.kind](pairs[task.name], config)
+    for task in own:
+        if task.name in figures:
+            figures[task.name][OWN] = task.metric
     return figures
 
 
@@ -180,7 +185,7 @@ def model_results(
     """Arm -> its figures, and its differences to the baseline of the same base model.
 
     Args:
-        home: the model's folder. asked: the folder that has its `pairs/`: the same, but of a look.
+        home: the model's folder, `models/NAME` of a run. asked: what has its `pairs/`: the same, but of a look.
         workers: processes that measure an arm each; it pays from a few thousand pairs an arm.
     """
     calls = [(arm, (home, asked, arm, arms, seed, config, only)) for arm in arms]
@@ -195,14 +200,15 @@ def figures_of(
 ) -> dict[str, Any]:
     """One arm of `model_results`."""
     pairs, facts = read_pairs(asked / "pairs" / arm / str(seed), only), arm_facts(home, arm, seed)
-    figures = {"weights_from": facts["weights_from"], **arm_results(pairs, config)}
+    own = own_tasks(home.parents[1])
+    figures = {"weights_from": facts["weights_from"], **arm_results(pairs, config, own)}
     for key in ("triplets", "with_clip", "without_clip", "set_aside", "temporal_attention", "scores_from"):
         if key in facts:
             figures[key] = facts[key]
     if BASELINE in arms and arm != BASELINE:
         baseline = read_pairs(asked / "pairs" / BASELINE / str(seed), only)
         try:
-            figures[f"minus_{BASELINE}"] = differences(pairs, baseline, config)
+            figures[f"minus_{BASELINE}"] = differences(pairs, baseline, config, own)
         except ValueError as error:
             raise ValueError(f"{asked / 'pairs' / arm / str(seed)}: {error}; ask one of them again") from None
     return figures

@@ -134,9 +134,9 @@ def twins(sides: Sequence[Side], groups: list[str], group: Any, key: Any, refere
 
 
 def file_of(task: str) -> str:
-    """The pair file of a figure: `open` for those that are made of some of its pairs."""
+    """The pair file of a figure: `open` for those that are made of some of its pairs (types have dotted names)."""
     known = find_task(task)
-    return OPEN if known is None or known.part else task
+    return OPEN if "." in task or (known is not None and known.part) else task
 
 
 def more(task: str) -> list[str]:

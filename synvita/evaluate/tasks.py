@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from synvita.core import vocabulary
 from synvita.core.reading import read_text
 from synvita.core.records import Triplet
 from synvita.core.run_folder import again
+from synvita.core.run_tasks import tasks_of
 from synvita.core.store import read_records, write_atomic
-from synvita.evaluate.pairs import PAIR, Rows, read_rows
+from synvita.evaluate.pairs import ASKS, PAIR, Rows, read_rows
 
 TABLE = ("file", "caption")
 
@@ -47,7 +48,7 @@ def tasks(run: Path, only: Sequence[str] | None = None) -> dict[str, Rows]:
     Raises:
         FileNotFoundError: no triplets.jsonl. ValueError: a bad line of it or of a benchmark, as file:line.
     """
-    wanted = [task for task in vocabulary.tasks() if only is None or task.name in only]
+    wanted = [task for task in tasks_of(run) if only is None or task.name in only]
     whole = any(task.split for task in wanted) or not (run / "triplets.jsonl").exists()
     triplets = read_records(run / "triplets.jsonl", Triplet, ("id",)) if whole else []
     unseen = unseen_words(triplets)
@@ -64,7 +65,9 @@ def tasks(run: Path, only: Sequence[str] | None = None) -> dict[str, Rows]:
 def write_pairs(run: Path, path: Path, only: Sequence[str] | None = None) -> dict[str, int]:
     """Every video and caption of the tasks as a table `file, caption`, each once; files relative to its folder.
 
-    Returns task -> how many of the table's pairs it has brought.
+    Pairs with a question of their own are left out: a scorer would take it for a caption.
+
+    Returns task -> how many of the table's pairs it has brought; 0 where its questions are its own.
 
     Raises:
         ValueError: the run has no such task; another kind of file, or one that holds something else.
@@ -75,9 +78,13 @@ def write_pairs(run: Path, path: Path, only: Sequence[str] | None = None) -> dic
     if path.exists() and not (path.is_file() and read_text(path).split("\n")[0].strip() == header):
         raise ValueError(f"--out: {path} is there and no table of {header}; give another file")
     pairs: dict[tuple[str, str], str] = {}
-    for task, rows in tasks(run, only).items():
+    asked = tasks(run, only)
+    of_captions = {task: [row for row in rows if ASKS not in row] for task, rows in asked.items()}
+    for task, rows in of_captions.items():
         for row in rows:
             pairs.setdefault((row["video"], row["caption"]), task)
+    if asked and not any(of_captions.values()):
+        raise ValueError(f"--tasks: {', '.join(asked)}: asks questions of its own, which no table of captions can hold")
     if not pairs:
         lacks = f"task {', '.join(only)}" if only else "tasks"
         raise ValueError(f"--run: {run} has no {lacks}; first run: {again('triplets make', run)}")
@@ -89,4 +96,5 @@ def write_pairs(run: Path, path: Path, only: Sequence[str] | None = None) -> dic
         file = video if Path(video).is_absolute() else Path(os.path.relpath((run / video).resolve(), beside)).as_posix()
         out.writerow((file, caption))
     write_atomic(path, text.getvalue())
-    return {task: list(pairs.values()).count(task) for task in dict.fromkeys(pairs.values())}
+    brought = Counter(pairs.values())
+    return {task: brought[task] for task in asked if brought[task] or not of_captions[task]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from synvita.core.vocabulary import BASELINE, Task, tasks
@@ -9,11 +10,13 @@ from synvita.evaluate import difference, intervals, metrics, paired
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.group_figures import MINIMAL_PAIRS
 from synvita.evaluate.paired import NOTHING, columns
-from synvita.evaluate.pairs import Joined, Rows, join_pairs, put, subsets
+from synvita.evaluate.pairs import Joined, Rows, auc_sets, join_pairs, put
 
 
-def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: EvaluateConfig) -> dict[str, Any]:
-    """Every figure minus the baseline's, with an interval.
+def differences(
+    pairs: dict[str, Rows], baseline: dict[str, Rows], config: EvaluateConfig, own: Sequence[Task] = ()
+) -> dict[str, Any]:
+    """Every figure minus the baseline's, with an interval. `own`: tasks that are no lines of the vocabulary.
 
     `pairs`: how many both have scored; `left_out`: those that only one has, or has a score for.
 
@@ -21,17 +24,12 @@ def differences(pairs: dict[str, Rows], baseline: dict[str, Rows], config: Evalu
         ValueError: the two disagree about what is right.
     """
     found: dict[str, Any] = {}
-    of_baseline = subsets(baseline)
-    for name, rows in subsets(pairs).items():
+    of_baseline = auc_sets(baseline, own)
+    for name, rows in auc_sets(pairs, own).items():
         put(found, name, of_pairs(name, rows, of_baseline.get(name, []), config))
-    for task in tasks():
-        if task.split or task.name not in pairs or task.name not in baseline:
-            continue
-        mine, theirs = pairs[task.name], baseline[task.name]
-        if task.kind == "entailment":
-            found[task.name] = of_pairs(task.name, mine, theirs, config)
-        else:
-            found[task.name] = by_query_difference(task, mine, theirs, config)
+    for task in (*tasks(), *own):
+        if task.kind != "entailment" and task.name in pairs and task.name in baseline:
+            found[task.name] = by_query_difference(task, pairs[task.name], baseline[task.name], config)
     return found
 
 

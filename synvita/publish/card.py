@@ -13,6 +13,7 @@ import yaml
 
 from synvita.core.names import hub_name
 from synvita.core.reading import read_json, read_yaml
+from synvita.core.run_tasks import with_own
 from synvita.core.store import write_atomic
 from synvita.core.vocabulary import arm_title, main_figures
 
@@ -105,7 +106,7 @@ def figures_of(home: Path, run: Path, arm: dict[str, Any]) -> list[str]:
         return []
     of_model = results if results.get("model") == home.name else results.get("models", {}).get(home.name, {})
     entry, rows = of_model.get("arms", {}).get(arm["arm"], {}), []
-    for task in main_figures():
+    for task in with_own(main_figures(), {"": entry}):
         one = entry.get(task.name) or {}
         if one.get(task.metric) is not None:
             low, high = one.get("low"), one.get("high")

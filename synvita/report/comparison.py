@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from synvita.core.run_tasks import with_own
 from synvita.core.vocabulary import METRICS, find_task, main_figures
 from synvita.report.paper import COLUMNS, ROWS, TITLE
 from synvita.report.table import at, figure, gaps, interval, percent, signed, signed_interval
@@ -70,7 +71,7 @@ def column_of(name: str) -> str:
 
 def figures(found: dict[str, Any], paper: dict[str, Any]) -> Table:
     arms = {side["name"]: side["figures"] for side in found["sides"]}
-    tasks = [task for task in main_figures() if any(at(arm, task.name) for arm in arms.values())]
+    tasks = [task for task in with_own(main_figures(), arms) if any(at(arm, task.name) for arm in arms.values())]
     rows, notes = [], []
     for name, arm in arms.items():
         cells = [f"{percent(figure(arm, task))} {interval(at(arm, task.name) or {})}".rstrip() for task in tasks]

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from synvita.core.run_tasks import with_own
 from synvita.core.vocabulary import BASELINE, Task, arm_title, main_figures
 from synvita.report.table import at, figure, interval, percent, role, sign_of, usable
 from synvita.report.table import difference as difference_of
@@ -64,7 +65,7 @@ def axis_of(task: Task, arms: dict[str, Any]) -> Axis:
 
 def dot_plot(arms: dict[str, Any]) -> tuple[list[Axis], list[DotRow]]:
     """The tasks that any arm has a figure and an interval of, and the arms in the order of the results."""
-    tasks = [t for t in main_figures() if any(usable(at(arm, t.name), t) for arm in arms.values())]
+    tasks = [t for t in with_own(main_figures(), arms) if any(usable(at(arm, t.name), t) for arm in arms.values())]
     axes = [axis_of(task, arms) for task in tasks]
     rows = [
         DotRow(name, arm_title(name), role(name, arm), [mark(arm, axis) for axis in axes]) for name, arm in arms.items()

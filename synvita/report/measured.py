@@ -10,6 +10,7 @@ from typing import Any
 from synvita.core.artefacts import read_clips
 from synvita.core.records import Triplet
 from synvita.core.run_folder import again
+from synvita.core.run_tasks import with_own
 from synvita.core.set_aside import read_set_aside
 from synvita.core.vocabulary import arm_title, tasks
 from synvita.report.pairs import seed_of, settings_of
@@ -39,8 +40,9 @@ def measured(run: Path, results: dict[str, Any], triplets: list[Triplet]) -> lis
     model = results.get("model", "")
     sizes = results.get("parameters") or {}
     parameters = f", {size(sizes[model])} parameters" if model in sizes else ""
-    tested = [t for t in tasks() if any(at(arm, t.name) for arm in results["arms"].values())]
-    pairs = sum(max((at(arm, t.name) or {}).get("expected", 0) for arm in results["arms"].values()) for t in tested)
+    arms = results["arms"]
+    tested = [t for t in with_own(tasks(), arms) if any(at(arm, t.name) for arm in arms.values())]
+    pairs = sum(max((at(arm, t.name) or {}).get("expected", 0) for arm in arms.values()) for t in tested)
     training = sum(t.split == "train" for t in triplets)
     told = [f"{training:,} triplets for training"] if training or not pairs else []
     told += [f"{pairs:,} test pairs of {len(tested)} test{'s' if len(tested) > 1 else ''}"] if pairs else []

@@ -24,7 +24,7 @@ from synvita.report.measured import aside_rows, made_by, measured
 from synvita.report.pairs import find_answers
 from synvita.report.rankings import PER_SIDE, REAL_GAP, TOP, find_rankings
 from synvita.report.results_file import check_answers, check_results
-from synvita.report.table import arm_table, number
+from synvita.report.table import arm_table, number, sizes
 from synvita.report.tiny import tiny_models, tiny_note
 from synvita.report.verdict import verdict
 from synvita.report.weights import audit_rows, blind_words, difference_rows, learned_quantities, weight_rows
@@ -93,6 +93,7 @@ def write_report(run: Path, results: dict[str, Any], place: Path | None = None) 
                 axes=axes,
                 dots=dots,
                 tasks=tasks,
+                sizes=sizes(tasks, arms),
                 rows=rows,
                 other_models=[(name, *arm_table(other["arms"])) for name, other in results.get("models", {}).items()],
                 baseline=arm_title(BASELINE),

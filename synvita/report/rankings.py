@@ -15,7 +15,8 @@ from typing import TypeVar
 from sklearn.metrics import average_precision_score
 
 from synvita.core.decoder import Decoder
-from synvita.core.vocabulary import Task, arm_title, tasks
+from synvita.core.run_tasks import tasks_of
+from synvita.core.vocabulary import Task, arm_title
 from synvita.report.embedded import SMALL_BYTES, Album, Video
 from synvita.report.pairs import Answers, Rows, read_task
 
@@ -117,7 +118,7 @@ def in_turn(lists: Sequence[Sequence[Item]]) -> list[Item]:
 def find_rankings(run: Path, answers: Answers, decoder: Decoder, number: int = PER_SIDE) -> list[Ranking]:
     """The benchmarks in turn. Empty where the compared arms have no retrieval task, or rank alike."""
     album = Album(run, decoder, most=SMALL_BYTES)
-    return in_turn([of_task(task, answers, album, number) for task in tasks("retrieval")])
+    return in_turn([of_task(task, answers, album, number) for task in tasks_of(run, "retrieval")])
 
 
 def of_task(task: Task, answers: Answers, album: Album, number: int) -> list[Ranking]:

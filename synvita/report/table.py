@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from synvita.core import vocabulary
+from synvita.core.run_tasks import with_own
 from synvita.core.vocabulary import BASELINE, ORACLE_ARM, Task, arm_title
 
 DASH = "–"
@@ -94,12 +96,24 @@ def difference(arm: dict[str, Any], task: Task) -> dict[str, Any] | None:
     return versus if versus and versus.get(task.metric) is not None else None
 
 
+def scored_pairs(entry: dict[str, Any]) -> int:
+    """How many pairs a figure is of; 0 where nobody says."""
+    number: int = entry.get("expected", 0) - entry.get("missing", 0)
+    return number
+
+
 def too_few(arm: dict[str, Any], task: Task) -> str:
     """ "49 test pairs", of questions and minimal pairs those: fewer than FEW, but not none; empty where nobody says."""
     entry = at(arm, task.name) or {}
     unit = next((unit for unit in ("questions", "groups") if unit in entry), "test pairs")
-    number = entry.get(unit, entry.get("expected", 0) - entry.get("missing", 0))
+    number = entry.get(unit, scored_pairs(entry))
     return f"{number} {unit}" if 0 < number < FEW else ""
+
+
+def sizes(tasks: Sequence[Task], arms: dict[str, Any]) -> str:
+    """How many pairs each figure is of, of the arm that has the most: "Open 56, Questions 120"."""
+    most = {task.title: max(scored_pairs(at(arm, task.name) or {}) for arm in arms.values()) for task in tasks}
+    return ", ".join(f"{title} {number:,}" for title, number in most.items() if number)
 
 
 def usable(entry: dict[str, Any] | None, task: Task) -> bool:
@@ -164,7 +178,8 @@ def arm_note(arm: dict[str, Any]) -> str:
 
 def arm_table(arms: dict[str, Any]) -> tuple[list[Task], list[dict[str, Any]]]:
     """The columns that any arm has, and a row of cells for each arm."""
-    tasks = [task for task in vocabulary.every_figure() if any(at(arm, task.name) for arm in arms.values())]
+    every = with_own(vocabulary.every_figure(), arms)
+    tasks = [task for task in every if any(at(arm, task.name) for arm in arms.values())]
     rows = [
         {
             "arm": name,

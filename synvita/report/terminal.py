@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from synvita.core.run_tasks import with_own
 from synvita.core.vocabulary import Task, main_figures
 from synvita.report.table import at, figure, gaps, interval, percent, ties
 
@@ -11,7 +12,7 @@ from synvita.report.table import at, figure, gaps, interval, percent, ties
 def terminal_table(arms: dict[str, Any]) -> str:
     """Figures in percent with their intervals; a dash where there is no figure, and a line per hole in one, with the
     arms that have it, if not all do."""
-    tasks = [t for t in main_figures() if any(at(arm, t.name) for arm in arms.values())]
+    tasks = [t for t in with_own(main_figures(), arms) if any(at(arm, t.name) for arm in arms.values())]
     lines = [f"{'arm (AUC, mAP, accuracy in %)':<30}" + "".join(f"{task.column:>22}" for task in tasks)]
     holes: dict[tuple[str, str], list[str]] = {}
     for name, arm in arms.items():

@@ -97,7 +97,10 @@ class Media:
 
 
 class Asker(Protocol):
-    """Captions -> the token ids that follow the video in the prompt; `prefix`: those up to and including it."""
+    """Captions -> the token ids that follow the video in the prompt; `prefix`: those up to and including it.
+
+    `ask_question`: a yes-or-no question as it stands, in place of the one about a caption.
+    """
 
     answers: Answers
     placeholder: int
@@ -105,6 +108,8 @@ class Asker(Protocol):
     def prefix(self) -> list[int]: ...
 
     def ask(self, caption: str) -> Asked: ...
+
+    def ask_question(self, question: str) -> Asked: ...
 
     def explain(self, caption: str) -> list[int]: ...
 

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from synvita.core.alignment import log_odds
 from synvita.core.packing import Pack, Segment, pack
-from synvita.core.question import Asked, CaptionError, shown
+from synvita.core.question import Asked, CaptionError, Question, shown
 from synvita.videollm.packed import hidden_states, prefix_segment, together
 from synvita.videollm.protocol import Media, VideoLLM
 
 LONG_CAPTIONS = ("error", "truncate")
+Text = str | Question  # a caption, or a question that is asked as it stands
 # Questions of one pass look at each other in vain, which costs a CPU; a GPU waits for the launches of many passes.
 QUESTIONS_AT_ONCE = {"cpu": 16, "accelerator": 64}
 
@@ -35,13 +36,27 @@ def shared_length(asked: Sequence[Asked]) -> int:
     return stop
 
 
-def ask_within(model: VideoLLM, media: Media, caption: str, long_captions: str = "error") -> Asked:
+def asker_of(model: VideoLLM, text: Text) -> tuple[Callable[[str], Asked], str, str]:
+    """What asks a text of a model, the text itself, and what it is called in a message.
+
+    ValueError: a model of one's own that asks about captions only.
+    """
+    if isinstance(text, str):
+        return model.questioner.ask, text, "caption"
+    ask = getattr(model.questioner, "ask_question", None)
+    if ask is None:
+        raise ValueError(f"question {shown(text.text)}: the model asks about captions only (it has no ask_question)")
+    return ask, text.text, "question"
+
+
+def ask_within(model: VideoLLM, media: Media, text: Text, long_captions: str = "error") -> Asked:
     """The question about a caption, if it fits the model's context with its answer: that is never cut off.
 
     Raises:
         CaptionError: too long, and `long_captions` is "error"; or nothing is left of it.
     """
-    asked = model.questioner.ask(caption)
+    ask, caption, what = asker_of(model, text)
+    asked = ask(caption)
     context: int = model.language.config.max_position_embeddings
     room = context - len(media.ids) - 2  # the answer and its end
     if len(asked.ids) <= room:
@@ -49,20 +64,20 @@ def ask_within(model: VideoLLM, media: Media, caption: str, long_captions: str =
     if long_captions == "error":
         need = len(media.ids) + len(asked.ids) + 2
         raise CaptionError(
-            f"caption {shown(caption)}: {need} tokens with its video, the model takes {context}; "
+            f"{what} {shown(caption)}: {need} tokens with its video, the model takes {context}; "
             "shorten it or give --long-captions truncate"
         )
     words = caption.split()
     low, high = 0, len(words)  # the most words that fit
     while low < high:
         middle = (low + high + 1) // 2
-        fits = len(model.questioner.ask(" ".join(words[:middle])).ids) <= room
+        fits = len(ask(" ".join(words[:middle])).ids) <= room
         low, high = (middle, high) if fits else (low, middle - 1)
     if not low:
-        raise CaptionError(f"caption {shown(caption)}: the video leaves no room in the model's {context} tokens")
+        raise CaptionError(f"{what} {shown(caption)}: the video leaves no room in the model's {context} tokens")
     cut = f"cut to its first {low} of {len(words)} words to fit the context"
-    warnings.warn(f"caption {shown(caption)}: {cut}", stacklevel=2)
-    return model.questioner.ask(" ".join(words[:low]))
+    warnings.warn(f"{what} {shown(caption)}: {cut}", stacklevel=2)
+    return ask(" ".join(words[:low]))
 
 
 def prefill(model: VideoLLM, media: list[Media], more: list[list[int]]) -> tuple[Any, list[int], int]:
@@ -197,9 +212,9 @@ def score_captions(
 
 
 def score_each(
-    model: VideoLLM, media: list[Media], captions: list[list[str]], long_captions: str = "error"
+    model: VideoLLM, media: list[Media], captions: Sequence[Sequence[Text]], long_captions: str = "error"
 ) -> list[list[tuple[float, str | None]]]:
-    """As `score_captions`, but an item that gives no score does not stop the others.
+    """As `score_captions`, but an item that gives no score does not stop the others; an item may be a question, too.
 
     Returns:
         per video and caption: (log-odds, None), or (NaN, the reason).
@@ -226,8 +241,9 @@ def score_each(
     return found
 
 
-def not_finite(caption: str, value: float) -> str:
-    return f"caption {caption!r}: the model's score is {value}; try --dtype float32, or the checkpoint is damaged"
+def not_finite(text: Text, value: float) -> str:
+    what = f"caption {text!r}" if isinstance(text, str) else f"question {text.text!r}"
+    return f"{what}: the model's score is {value}; try --dtype float32, or the checkpoint is damaged"
 
 
 @torch.no_grad()

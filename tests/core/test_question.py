@@ -58,9 +58,22 @@ def test_the_explanation_is_asked_behind_the_same_prefix(questioner):
     assert questioner.prefix() + questioner.explain(CAPTION) == whole(questioner, text)
 
 
+def test_a_question_of_its_own_is_asked_as_it_stands_behind_the_same_prefix(questioner, tokenizer):
+    question = "Does the cross move before it grows? Answer with Yes or No."
+    asked = questioner.ask_question(question)
+    assert questioner.prefix() + asked.ids == whole(questioner, question)
+    assert tokenizer.decode(asked.ids[slice(*asked.caption)]).strip() == question
+    assert questioner.ask(CAPTION).ids != asked.ids and questioner.ask_question(question) == asked
+
+
 @pytest.mark.parametrize(("caption", "says"), [("", "empty"), (" \n", "empty"), ("a <video> of a dog", "'<video>'")])
 def test_a_caption_is_plain_text_and_not_empty(questioner, caption, says):
-    for ask in (questioner.ask, questioner.explain, lambda caption: check_caption(caption, ["<video>"])):
+    for ask in (
+        questioner.ask,
+        questioner.ask_question,
+        questioner.explain,
+        lambda caption: check_caption(caption, ["<video>"]),
+    ):
         with pytest.raises(ValueError, match=f"^caption.*{says}"):
             ask(caption)
 

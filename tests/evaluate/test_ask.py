@@ -12,6 +12,7 @@ import torch
 
 from synvita.core.frame_rules import FramePolicy
 from synvita.core.provenance import file_digest
+from synvita.core.question import Question
 from synvita.core.records import Triplet
 from synvita.core.store import parse_lines, write_records
 from synvita.core.write_video import write_video
@@ -143,6 +144,36 @@ def test_pairs_are_asked_in_batches_of_videos_each_video_once(asked):
     seen = {"frame_policy": asdict(FramePolicy(2)), "prompt": told["prompt"], "visual_key": "key"}
     assert told == {"model": "mini-video-llava", "revision": "r1", "temporal_attention": False} | seen
     assert found[0]["media"] == file_digest(run / "0.mp4") and found[4]["media"] == file_digest(run / "broken.mp4")
+
+
+def test_a_pair_with_a_question_of_its_own_is_asked_that_and_again_when_it_changes(asked, monkeypatch):
+    run, _, _ = asked
+    texts = []
+
+    def score(model, media, some):
+        texts.extend(some)
+        return [[(1.0, None) for _ in each] for each in some]
+
+    monkeypatch.setattr("synvita.videollm.scoring.score_each", score)
+    made = benchmark(run, [("0.mp4", "one"), ("0.mp4", "three")])
+    made[1]["asks"] = "Are there three?"
+    write_records(run / "benchmarks" / "qa.jsonl", made)
+    assert local.run(qa(), run) == Outcome(1, 0, 0) and texts == [["one", Question("Are there three?")]]
+    assert [row.get("asks") for row in rows(qa(), run)] == [None, "Are there three?"]
+    assert local.run(qa(), run) == Outcome(0, 1, 0)
+    made[1]["asks"] = "Are there 3?"
+    write_records(run / "benchmarks" / "qa.jsonl", made)
+    assert local.run(qa(), run) == Outcome(1, 0, 0) and texts[-1][1] == Question("Are there 3?")
+    made[1]["asks"] = 3
+    write_records(run / "benchmarks" / "qa.jsonl", made)
+    with pytest.raises(ValueError, match=r"qa.jsonl:2: asks: empty or not text"):
+        local.run(qa(), run)
+
+
+def test_a_benchmark_of_ones_own_goes_by_the_kind_that_it_is_given():
+    settings = ("off_the_shelf", 0, MINI, EvaluateConfig(rows_at_once=7), "")
+    assert [AskPairs("mine", *settings, kind).batch for kind in ("retrieval", "questions")] == [1, 7]
+    assert AskPairs("retrieval_events", *settings).batch == 1
 
 
 def test_what_has_a_score_is_not_asked_again_and_the_rest_is_tried_again(asked):

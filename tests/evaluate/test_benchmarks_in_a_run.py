@@ -8,8 +8,9 @@ from run_files import write_records
 
 from synvita.cli.exits import holes
 from synvita.core.records import Triplet
-from synvita.evaluate.benchmarks.into_run import find_videos, put
+from synvita.evaluate.benchmarks.into_run import put
 from synvita.evaluate.benchmarks.names import ById, bare_caption, video_id
+from synvita.evaluate.benchmarks.videos import find_videos
 from synvita.evaluate.config import EvaluateConfig
 from synvita.evaluate.pairs import read_pairs
 from synvita.evaluate.results import arm_results, collect
@@ -114,11 +115,6 @@ def test_videos_that_are_not_there_are_listed_in_a_file(tmp_path, run):
     ):
         put(run, ["vinoground"], tmp_path / "data", tmp_path / "videos")
     assert len((run / "benchmarks" / "not_found.txt").read_text().splitlines()) == 999
-
-
-def test_timeblind_is_not_asked_with_a_prompt_for_captions(tmp_path, run):
-    with pytest.raises(ValueError, match=r"--tasks: timeblind: its questions are not captions"):
-        put(run, ["timeblind"], tmp_path, tmp_path)
 
 
 def test_question_types_and_options_come_through_results(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from synvita.core.question import Question
 from synvita.videollm.scoring import ask_within, explain, score_captions, score_each, score_questions
 
 CAPTIONS = [
@@ -87,6 +88,31 @@ def test_an_item_that_gives_no_score_does_not_stop_the_others(model, media):
     assert found[3] == (pytest.approx(whole[2].item(), abs=1e-4), None)
     assert math.isnan(found[1][0]) and "empty" in found[1][1]
     assert math.isnan(found[2][0]) and "--long-captions truncate" in found[2][1]
+
+
+def test_questions_of_their_own_share_a_prefix_with_captions_and_score_as_alone(model, media):
+    """The naive truth asks nothing but the question: the words around a caption are not in it."""
+    questions = ["Does the cross grow?", "Is there a ring?\nAnswer with Yes or No.", "Does the square move left first?"]
+    texts = [Question(questions[0]), CAPTIONS[0], *map(Question, questions[1:]), Question(" ")]
+    found = score_each(model, media[:1], [texts])[0]
+    asked = [model.questioner.ask_question(text) for text in questions]
+    want = [alone(model, media[0], one) for one in asked]
+    assert [found[i][0] for i in (0, 2, 3)] == pytest.approx(want, abs=1e-4) and np.ptp(want) > 0.001
+    assert found[1][0] == pytest.approx(alone(model, media[0], model.questioner.ask(CAPTIONS[0])), abs=1e-4)
+    assert math.isnan(found[4][0]) and "empty" in found[4][1]
+    for text, one in zip(questions, asked, strict=True):
+        decoded = model.questioner.decode(one.ids)
+        assert text.split()[0] in decoded and "entail" not in decoded and '"' not in decoded
+
+
+def test_a_model_of_ones_own_that_asks_about_captions_only_says_so_of_each_question(model, media, monkeypatch):
+    class Captions:
+        def __init__(self, whole):
+            self.answers, self.ask = whole.answers, whole.ask
+
+    monkeypatch.setattr(model, "questioner", Captions(model.questioner))
+    found = score_each(model, media[:1], [[Question("Is it red?"), "a ring"]])[0]
+    assert "question 'Is it red?': the model asks about captions only" in found[0][1] and found[1][1] is None
 
 
 def test_a_caption_longer_than_the_context_is_cut_only_if_asked_for_and_never_the_answer(model, media):

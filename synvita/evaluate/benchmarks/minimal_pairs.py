@@ -11,8 +11,10 @@ from pathlib import Path
 
 from synvita.core.tables import Row
 from synvita.evaluate.benchmarks.table import KNOB, Entry, Loaded, caption, find_file, pair_of, rows_of, text
+from synvita.evaluate.pairs import ASKS
 
 ASPECTS = ("Compositionality", "Direction", "Intensity", "Localization", "Sequence", "Type")
+YES_NO = ("yes", "no")
 ANSWERS = {"yes": 1, "a": 1, "1": 1, "true": 1, "no": 0, "b": 0, "0": 0, "false": 0}
 RIGHT = (1, 0, 0, 1)  # of TimeBlind's four rows: question 0 about video 0 and 1, question 1 about video 0 and 1
 
@@ -35,7 +37,8 @@ def vinoground(data: Path) -> Loaded:
 def timeblind(data: Path) -> Loaded:
     """Four rows of `data.jsonl` after each other are an instance: two questions, each about both videos.
 
-    The score of a pair is that of "Yes", or of "A" where a question offers A and B.
+    The score of a pair is that of "Yes", or of "A" where a question offers A and B. A question whose answer is yes or
+    no can be asked as it stands (`asks`).
 
     Raises:
         ValueError: rows that do not follow that order, which the authors' script relies on, by file:line.
@@ -48,8 +51,13 @@ def timeblind(data: Path) -> Loaded:
         _check_four(four)
         for row, right in zip(four, RIGHT, strict=True):
             pair = pair_of(text(row, "video_path"), caption(row, "question"), right, str(start // 4))
-            entries.append(Entry(pair | {"part": text(row, "type")}, row.where))
+            asks = {ASKS: text(row, "question")} if _answer(row) in YES_NO else {}
+            entries.append(Entry(pair | {"part": text(row, "type")} | asks, row.where))
     return Loaded(entries, [path], notes=["a score is that of Yes, or of A where a question offers A and B"])
+
+
+def _answer(row: Row) -> str:
+    return text(row, "answer").strip().lower().rstrip(".")
 
 
 def _check_four(four: list[Row]) -> None:
@@ -62,7 +70,7 @@ def _check_four(four: list[Row]) -> None:
         text_of = "question 0 about video 0 and 1, then question 1 about video 0 and 1"
         raise ValueError(f"{KNOB}: {where}: the four rows from here are not {text_of}")
     for row, right in zip(four, RIGHT, strict=True):
-        if ANSWERS.get(text(row, "answer").strip().lower().rstrip(".")) != right:
+        if ANSWERS.get(_answer(row)) != right:
             wanted = "yes or A" if right else "no or B"
             text_of = f"its place among the four asks for {wanted}"
             raise ValueError(f"{KNOB}: {row.where}: answer: {row.fields.get('answer')!r}, but {text_of}")

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from synvita.core.run_tasks import OWN_KINDS
 from synvita.core.tables import Row, need_columns, read_table
 from synvita.core.vocabulary import check_names
 from synvita.evaluate.benchmarks.table import Entry, Loaded, caption, check_answerable, label, pair_of, text
 
-KINDS = {  # metric -> (kind, what is counted)
-    "auc": ("entailment", "pairs"),
-    "map": ("retrieval", "pairs"),
-    "accuracy": ("questions", "questions"),
-    "strict": ("strict", "groups"),
-    "group": ("counterfactual", "groups"),
-}
+UNITS = {"entailment": "pairs", "retrieval": "pairs", "questions": "questions"}
+KINDS = {metric: (kind, UNITS.get(kind, "groups")) for metric, kind in OWN_KINDS.items()}  # metric -> (kind, its unit)
 GROUP = ("group", "query")
 KNOB = "--benchmark"
 
@@ -60,7 +56,7 @@ def check(path: Path, metric: str | None = None, knob: str = KNOB) -> Checked:
             bad.append(f"{entry.where}: video and caption as in {there.where}, with {same}; keep one")
             continue
         entries.append(entry)
-    loaded = Loaded(entries, [path])
+    loaded = Loaded(entries, [path], rows=len(rows))
     if metric is not None and entries:
         bad += _of_groups(loaded, KINDS[metric][0])
     return Checked(loaded, bad, group is not None)
@@ -89,7 +85,7 @@ def _of_groups(loaded: Loaded, kind: str) -> list[str]:
     return found
 
 
-def load_own(path: Path, metric: str | None, allow_missing: bool = False) -> Loaded:
+def load_own(path: Path, metric: str | None, allow_missing: bool = False, knob: str = KNOB) -> Loaded:
     """The pairs of a table without a bad row.
 
     With `allow_missing` bad rows (and with them their groups) are left out and noted.
@@ -99,16 +95,16 @@ def load_own(path: Path, metric: str | None, allow_missing: bool = False) -> Loa
     """
     if metric is None:
         raise ValueError(f"--metric: give the figure of {path}; known: {', '.join(KINDS)}")
-    checked = check(path, metric)
+    checked = check(path, metric, knob)
     if checked.bad and not allow_missing:
         more = f" ({len(checked.bad)} such; all: synvita benchmarks check {path} --metric {metric})"
-        raise ValueError(f"{KNOB}: {checked.bad[0]}{more if len(checked.bad) > 1 else ''}")
+        raise ValueError(f"{knob}: {checked.bad[0]}{more if len(checked.bad) > 1 else ''}")
     loaded = checked.loaded
     kind = KINDS[metric][0]
     if checked.bad:
         loaded = _sound(loaded, kind)
         loaded.notes.append(f"{len(checked.bad)} rows or groups are left out; the first: {checked.bad[0]}")
-    check_answerable(loaded, kind, KNOB)
+    check_answerable(loaded, kind, knob)
     return loaded
 
 
@@ -116,4 +112,4 @@ def _sound(loaded: Loaded, kind: str) -> Loaded:
     if kind == "entailment":
         return loaded
     kept = [some for some in loaded.by_query().values() if not _of_groups(Loaded(some, loaded.files), kind)]
-    return Loaded([entry for some in kept for entry in some], loaded.files)
+    return Loaded([entry for some in kept for entry in some], loaded.files, rows=loaded.rows)

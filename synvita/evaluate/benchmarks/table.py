@@ -32,7 +32,7 @@ class Loaded:
 
     form: how the pairs are written there. excluded: what the authors' script leaves out, with the reason; it is no
     hole. beside: pairs of the same files that do not count (excluded, or another split's), which may have scores.
-    notes: what a reader should know.
+    notes: what a reader should know. rows: of one's own table, good or bad.
     """
 
     entries: list[Entry]
@@ -41,6 +41,7 @@ class Loaded:
     excluded: list[str] = field(default_factory=list)
     beside: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    rows: int = 0
 
     def by_query(self) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = {}

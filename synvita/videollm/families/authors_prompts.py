@@ -151,16 +151,31 @@ class PieceQuestioner:
             ValueError: an empty caption.
         """
         check_caption(caption, [])
-        ids = self._split(self.tokens(ENTAILMENT.replace("{caption}", SENTINEL), caption))[1]
+        question = ENTAILMENT.replace("{caption}", SENTINEL)
+        ids = self._split(self.tokens(question, caption))[1]
         quoted = self.encode(f'"{caption}"?')
         start = next((i for i in range(len(ids)) if ids[i : i + len(quoted)] == quoted), None)
         if start is not None:
             return Asked(ids, (start, start + len(quoted)))
         # Signs around the caption joined other tokens: what differs from another caption's question is the caption.
-        others = [self._split(self.tokens(ENTAILMENT.replace("{caption}", SENTINEL), c))[1] for c in ("x", "1")]
+        return Asked(ids, self._differing(ids, question))
+
+    def ask_question(self, question: str) -> Asked:
+        """Token ids behind the video of a question that is asked as it stands, in place of the authors' own.
+
+        Raises:
+            ValueError: an empty question.
+        """
+        check_caption(question, [])
+        ids = self._split(self.tokens(SENTINEL, question))[1]
+        return Asked(ids, self._differing(ids, SENTINEL))
+
+    def _differing(self, ids: list[int], question: str) -> tuple[int, int]:
+        """The positions (start, stop) in which `ids` differ from those of other texts in the same question."""
+        others = [self._split(self.tokens(question, text))[1] for text in ("x", "1")]
         start = next(i for i in range(len(ids)) if any(i >= len(o) or o[i] != ids[i] for o in others))
         stop = next(i for i in range(len(ids)) if any(i >= len(o) or o[-1 - i] != ids[-1 - i] for o in others))
-        return Asked(ids, (start, max(start + 1, len(ids) - stop)))
+        return start, max(start + 1, len(ids) - stop)
 
     def answer_ids(self, text: str) -> list[int]:
         return [*self.encode(text), EOS]

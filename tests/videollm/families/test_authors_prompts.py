@@ -113,6 +113,9 @@ def test_a_trained_sentencepiece_model_tokenises_piece_by_piece(mplug_owl_folder
     assert [1, *whole] != [i for i in before + asked.ids if i != -2]  # tokenising the whole text gives others
     assert pieces.decode(asked.ids[slice(*asked.caption)]) == '"a man walks his dog"?'
     assert questioner.answers.yes == pieces.encode("Yes")[0] != questioner.answers.no
+    asked = questioner.ask_question("Does he stop?")
+    assert asked.ids == [*pieces.encode("\nHuman: "), *pieces.encode("Does he stop?\n"), *pieces.encode("AI: ")]
+    assert "Does he stop?" in pieces.decode(asked.ids[slice(*asked.caption)])
     llava = video_llava_questioner(SentencePiece(official_folder))
     assert llava.prefix().count(-200) == 8 and llava.ask("a ring").ids[-1] == pieces.encode("ASSISTANT:")[-1]
 
@@ -123,10 +126,10 @@ def test_marks_in_a_caption_stay_text(mplug_owl_folder, official_folder, caption
         mplug_owl_questioner(SentencePiece(mplug_owl_folder)),
         video_llava_questioner(SentencePiece(official_folder)),
     ):
-        asked = questioner.ask(caption)
-        assert questioner.placeholder not in asked.ids and not {1, 2} & set(asked.ids)
-        start, stop = asked.caption
-        assert 0 < start < stop <= len(asked.ids)
+        for asked in (questioner.ask(caption), questioner.ask_question(caption)):
+            assert questioner.placeholder not in asked.ids and not {1, 2} & set(asked.ids)
+            start, stop = asked.caption
+            assert 0 <= start < stop <= len(asked.ids)
 
 
 def test_a_tokenizer_without_a_single_token_yes_is_refused():

@@ -246,7 +246,9 @@ def test_a_generators_name_is_never_cut(browser: Any) -> None:
     for size in (DESKTOP, PHONE):
         browser.set_viewport_size(size)
         name = browser.locator("#clip-cards article .pair p.id").first
-        assert name.evaluate("(p) => { p.textContent = 'by ' + 'long'.repeat(20); return p.scrollWidth <= p.clientWidth }")
+        assert name.evaluate(
+            "(p) => { p.textContent = 'by ' + 'long'.repeat(20); return p.scrollWidth <= p.clientWidth }"
+        )
     name.evaluate("(p) => { p.textContent = 'by sim' }")
 
 

@@ -102,7 +102,8 @@ def test_everything_that_got_worse_is_named(arms: dict[str, Any]) -> None:
     for arm in ("uniform", "weighted"):
         versus(arms, arm, "unseen", -0.01, 0.0, 0.01)
     assert verdict(arms).worse == (
-        "What got worse than captions only, in points: unseen -3.5 with “SynViTA”; retrieval, events -2.8 with “SynViTA”."
+        "What got worse than captions only, in points: unseen -3.5 with “SynViTA”; "
+        "retrieval, events -2.8 with “SynViTA”."
     )
     versus(arms, "uniform", "unseen", -0.03, -0.02, -0.01)
     assert "in points: unseen -2.0 with “+ clips, all trusted”, -3.5 with “SynViTA”; retrieval" in verdict(arms).worse

@@ -116,8 +116,9 @@ def given_rows(clips: Any, captions: Any, negative_captions: Any) -> list[Row]:
         if value is not None and not isinstance(value, Sequence):
             raise arguments.refuse(name, value, "a list, one for each clip")
     others = [""] * len(clips) if negative_captions is None else list(negative_captions)
-    if not len(clips) == len(captions) == len(others):
-        raise ValueError(f"captions: {len(captions)} of them and {len(others)} negative ones for {len(clips)} clips")
+    for name, texts in (("captions", captions), ("negative_captions", others)):
+        if len(texts) != len(clips):
+            raise ValueError(f"{name}: {len(texts)} given for {len(clips)} clips; give one for each clip")
     wrong = [text for text in (*captions, *others) if not isinstance(text, str)]
     if wrong:
         raise ValueError(f"captions: {wrong[0]!r} is no text; give one for each clip")

@@ -83,6 +83,10 @@ class Case:
     wrong: list[Words]
     verdicts: list[Verdict]
 
+    def near_tie(self, *arms: str) -> bool:
+        """Whether one of these arms hardly prefers a caption, so that the outcome might as well be another."""
+        return any(v.near_tie for v in self.verdicts if v.arm in arms)
+
     @property
     def widest(self) -> float:
         """What a full bar stands for: the largest margin of the card, and never less than ten near-ties."""

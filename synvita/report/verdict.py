@@ -161,19 +161,22 @@ def tiles(arms: Arms, best: str) -> list[Tile]:
 
 
 def what_got_worse(arms: Arms) -> str:
-    """Every figure in which an arm with clips is worse than the baseline; empty if none was compared."""
+    """One line: every figure in which an arm with clips is worse than the baseline. Empty if none was compared.
+
+    Without intervals, which the table has: the line is short enough to be read.
+    """
     losses, compared = [], 0
     named = {name: arm for name, arm in arms.items() if with_clips(name, arm)}
-    for name, arm in named.items():
-        of_arm = []
-        for task in every_figure():
+    for task in every_figure():
+        of_task = []
+        for name, arm in named.items():
             versus = difference(arm, task)
             compared += versus is not None and bool(signed_interval(versus))
             if versus and sign_of(versus) == "worse":
-                of_arm.append(f"{task.spoken} {points(versus, task.metric)}")
-        losses += [f"{quoted(name)}: {', '.join(of_arm)}"] if of_arm else []
+                of_task.append(f"{signed(versus[task.metric])} with {quoted(name)}")
+        losses += [f"{task.spoken} {', '.join(of_task)}"] if of_task else []
     if losses:
-        return f"What got worse than captions only: {'; '.join(losses)}."
+        return f"What got worse than captions only, in points: {'; '.join(losses)}."
     return f"Nothing got worse than captions only, in {compared} comparisons." if compared else ""
 
 

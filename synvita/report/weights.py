@@ -42,21 +42,22 @@ def audit_rows(types: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def blind_words(scorers: dict[str, Any]) -> list[str]:
-    """A sentence per type whose right clips some scorer cannot tell from wrong ones, as the audit's intervals say."""
+    """In which types scorers cannot tell right clips from wrong ones, as the audit's intervals say.
+
+    A sentence for the types to which all are blind, and one for each other type to which one is. No more than that: a
+    scorer may see what happens and still be blind here, where a generator's failures are of another kind.
+    """
     seen: dict[str, tuple[list[str], list[str]]] = {}  # type -> (blind, seeing)
     for name, one in scorers.items():
         for kind, entry in one["types"].items():
             if kind != "all" and entry.get("low") is not None:
                 seen.setdefault(kind, ([], []))[entry["low"] > 0.5].append(name)
-    found = []
+    all_blind = [kind for kind, (blind, seeing) in seen.items() if blind and not seeing]
+    found = [f"Every scorer is blind to {', '.join(all_blind)}."] if all_blind else []
     for kind, (blind, seeing) in seen.items():
-        if blind and not seeing:
-            found.append(
-                f"No scorer sees {kind}: weights there tell right clips from wrong ones no better than chance."
-            )
-        elif blind:
-            found.append(f"Blind to {kind}: {', '.join(blind)}. {', '.join(seeing)} can see it.")
-    return found  # fmt: skip
+        if blind and seeing:
+            found.append(f"Blind to {kind}: {', '.join(blind)}. Not blind to it: {', '.join(seeing)}.")
+    return found
 
 
 def learned_quantities(run: Path) -> dict[str, str]:

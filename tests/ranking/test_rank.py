@@ -232,8 +232,10 @@ def test_the_function_gives_what_the_command_gives(clips, scorers, tmp_path):
         (r["file"], r["rank"], float(r["score"])) for r in want
     ]
     assert [r["weight"] for r in found] == [float(r["weight"]) if r["weight"] else None for r in want]
-    with pytest.raises(ValueError, match="captions: 1 of them and 2 negative ones for 2 clips"):
+    with pytest.raises(ValueError, match=r"^captions: 1 given for 2 clips; give one for each clip$"):
         synvita.rank([clips / "c0.mp4", clips / "c1.mp4"], ["a"])
+    with pytest.raises(ValueError, match=r"^negative_captions: 2 given for 1 clips; give one for each clip$"):
+        synvita.rank([clips / "c0.mp4"], ["a"], negative_captions=["b", "c"])
     with pytest.raises(ValueError, match="clips, captions: give a list of files"):
         synvita.rank(str(clips / "c0.mp4"), "a")
     with pytest.raises(ValueError, match="captions: None is no text; give one for each clip"):

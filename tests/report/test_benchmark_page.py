@@ -117,7 +117,7 @@ def test_the_verdict_is_about_the_benchmarks_where_the_run_has_no_test_of_its_ow
         ("SSv2-Temporal", "20.0", "worse"),
         ("ATP-Hard", "21.0", ""),
     ]
-    assert found.worse == "What got worse than captions only: “SynViTA”: SSv2-Temporal -10.0 points [-20.0, -5.0]."
+    assert found.worse == "What got worse than captions only, in points: SSv2-Temporal -10.0 with “SynViTA”."
     assert found.notes == ["Questions of ATP-Hard stand at chance in every arm (guessing gives 20.0 %)."]
     ranked = {name: {k: v for k, v in arm.items() if k != "videocon_llm"} for name, arm in results()["arms"].items()}
     assert verdict(ranked).answer.startswith("No: no way of using the clips is better than captions only on SSv2-Temp")
@@ -177,7 +177,7 @@ def test_a_ranking_says_how_many_videos_have_no_score_and_where_ties_cut_it(run:
 
 def test_the_first_screen_speaks_of_real_videos_and_counts_benchmark_pairs(run: Path) -> None:
     page = write_report(run, results()).read_text()
-    facts = page[page.index('<dl class="facts">') : page.index("</dl>")]
+    facts = page[page.index('<dl class="facts') : page.index("</dl>")]
     assert "<dt>Videos</dt><dd>real ones, of your own</dd>" in facts and "World" not in facts
     assert "1,200 test pairs of 3 tests" in facts and "synvita study" not in facts
     assert "11.7 to 21.9 by the order of ties" in page

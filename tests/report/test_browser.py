@@ -233,6 +233,25 @@ def test_a_phone_shows_one_column_without_sideways_scrolling(browser: Any, folde
     assert browser.evaluate(left) == 1
 
 
+def test_the_first_screen_has_the_verdict_what_was_measured_and_the_tiles_on_a_phone_too(browser: Any) -> None:
+    for size in (DESKTOP, PHONE):
+        browser.set_viewport_size(size)
+        for part in (".answer", ".verdict dl.facts", ".tiles"):
+            box = browser.locator(part).bounding_box()
+            assert box["y"] + box["height"] <= size["height"], (part, size, box)
+    assert "2.1 million parameters" in browser.locator(".verdict dl.facts").inner_text()
+
+
+def test_a_generators_name_is_never_cut(browser: Any) -> None:
+    for size in (DESKTOP, PHONE):
+        browser.set_viewport_size(size)
+        name = browser.locator("#clip-cards article .pair p.id").first
+        assert name.evaluate(
+            "(p) => { p.textContent = 'by ' + 'long'.repeat(20); return p.scrollWidth <= p.clientWidth }"
+        )
+    name.evaluate("(p) => { p.textContent = 'by sim' }")
+
+
 def test_on_a_phone_a_tables_first_column_stays_in_place(browser: Any) -> None:
     browser.set_viewport_size(PHONE)
     table, name = browser.locator(".scroll:has(> .arms)"), browser.locator(".arms tbody th").first

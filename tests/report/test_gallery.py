@@ -230,17 +230,22 @@ def test_a_run_without_answers_has_sentences_instead(tmp_path: Path) -> None:
     assert 'id="clip-cards"' in page and 'id="case-cards"' not in page
 
 
-def test_a_margin_is_a_bar_and_a_near_tie_is_grey(tmp_path: Path) -> None:
+def page_about(run: Path, scores: dict[str, tuple[float, float]]) -> str:
+    """The page of a run with one test pair, whose captions each arm gives these log-odds."""
+
     def row(caption: str, label: int, value: float) -> dict[str, Any]:
         return {"video": "videos/0.mp4", "query": "q", "caption": caption, "label": label, "log_odds": value}
 
-    run = make_run(tmp_path)
-    for arm, (true, wrong) in {"real_only": (0.0, 4.0), "uniform": (1.05, 1.0), "synvita": (1.0, -1.0)}.items():
+    for arm, (true, wrong) in scores.items():
         folder = run / HOME / "pairs" / arm / "0"
         folder.mkdir(parents=True)
         lines = [json.dumps(row("a ball", 1, true)), json.dumps(row("a cube", 0, wrong))]
         (folder / "open.jsonl").write_text("\n".join(lines))
-    page = write_report(run, {"model": MODEL, "arms": {"real_only": {}, "uniform": {}, "synvita": {}}}).read_text()
+    return write_report(run, {"model": MODEL, "arms": {arm: {} for arm in scores}}).read_text()
+
+
+def test_a_margin_is_a_bar_and_a_near_tie_is_grey(tmp_path: Path) -> None:
+    page = page_about(make_run(tmp_path), {"real_only": (0.0, 4.0), "uniform": (1.05, 1.0), "synvita": (1.0, -1.0)})
     rows = re.findall(
         r'<tr class="([^"]*)"><th scope="row">[^<]*</th>\s*<td>.*?<i style="([^"]*)".*?<td>([^<]*)<', page, re.S
     )
@@ -249,6 +254,13 @@ def test_a_margin_is_a_bar_and_a_near_tie_is_grey(tmp_path: Path) -> None:
         ("tie", "left:50%;width:0.6%", "+0.05"),
         ("compared better", "left:50%;width:25.0%", "+2.00"),
     ]
+
+
+def test_an_outcome_that_hangs_on_a_near_tie_says_so(tmp_path: Path) -> None:
+    sure = {"real_only": (0.0, 4.0), "uniform": (1.05, 1.0), "synvita": (1.0, -1.0)}
+    assert "· only “SynViTA” is right</span>" in page_about(make_run(tmp_path / "sure"), sure)
+    torn = page_about(make_run(tmp_path / "torn"), sure | {"synvita": (1.05, 1.0)})
+    assert "· only “SynViTA” is right, by a near-tie</span>" in torn
 
 
 def test_each_clip_has_both_scores_of_every_scorer_under_its_generators_name(tmp_path: Path) -> None:

@@ -102,9 +102,12 @@ def test_everything_that_got_worse_is_named(arms: dict[str, Any]) -> None:
     for arm in ("uniform", "weighted"):
         versus(arms, arm, "unseen", -0.01, 0.0, 0.01)
     assert verdict(arms).worse == (
-        "What got worse than captions only: “SynViTA”: unseen -3.5 points [-5.8, -1.2], "
-        "retrieval, events -2.8 points [-4.7, -1.1]."
+        "What got worse than captions only, in points: unseen -3.5 with “SynViTA”; "
+        "retrieval, events -2.8 with “SynViTA”."
     )
+    versus(arms, "uniform", "unseen", -0.03, -0.02, -0.01)
+    assert "in points: unseen -2.0 with “+ clips, all trusted”, -3.5 with “SynViTA”; retrieval" in verdict(arms).worse
+    versus(arms, "uniform", "unseen", -0.01, 0.0, 0.01)
     versus(arms, "synvita", "unseen", 0.01, 0.02, 0.03)
     arms["synvita"]["minus_real_only"]["retrieval_events"] = paired(-0.028, -0.047, 0.001)
     assert verdict(arms).worse.startswith("Nothing got worse than captions only, in ")
@@ -201,12 +204,13 @@ def test_blind_scorers_are_pointed_out_by_type() -> None:
         return {"types": {"all": {"low": 0.4}} | {kind: {"low": low} for kind, low in lows.items()}}
 
     found = blind_words(
-        {"a": types(flip=0.4, relation=0.5), "b": types(flip=0.6, relation=0.3), "c": types(count=None)}
+        {
+            "a": types(flip=0.4, relation=0.5, action=0.2),
+            "b": types(flip=0.6, relation=0.3, action=0.1),
+            "c": types(count=None),
+        }
     )
-    assert found == [
-        "Blind to flip: a. b can see it.",
-        "No scorer sees relation: weights there tell right clips from wrong ones no better than chance.",
-    ]
+    assert found == ["Every scorer is blind to relation, action.", "Blind to flip: a. Not blind to it: b."]
     assert blind_words({"a": types(flip=0.51)}) == []
 
 
@@ -215,7 +219,7 @@ def test_blind_scorers_stand_in_words_on_the_page(tmp_path: Path) -> None:
     entry = {"clips": 9, **dict.fromkeys(keys, 0.1), "low": 0.4}
     results = {"arms": {}, "audit": {"scorers": {"x": {"types": {"flip": entry}, "blind": []}}}}
     page = write_report(make_run(tmp_path), json.loads(json.dumps(results))).read_text()
-    assert "No scorer sees flip" in page
+    assert "Every scorer is blind to flip." in page and "A scorer is blind to a type where" in page
 
 
 def test_a_figure_without_a_difference_leaves_room_for_one_only_where_its_column_has_others() -> None:

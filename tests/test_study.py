@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from run_files import weight_rows
+from scipy import stats
 from small import SMALL
 
 from synvita import study
 from synvita.cli import main
-from synvita.report.seeds import half_width, sign_test, spread
-from synvita.report.study import on_common_seeds, paired, render
+from synvita.report.seeds import half_width, mean, spread, t_test
+from synvita.report.study import difference_table, on_common_seeds, paired, render
 from synvita.study import flat
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -102,19 +103,34 @@ def test_the_studies_are_the_papers_tables_and_name_known_arms():
 VALUES = [0.9, -0.3, 1.4, 0.2, 0.8]
 
 
-def test_spread_interval_and_sign_test_are_the_textbooks():
+def test_spread_interval_and_t_test_are_the_textbooks():
     deviation = (sum((v - 0.6) ** 2 for v in VALUES) / 4) ** 0.5  # their mean is 0.6
     assert spread(VALUES) == pytest.approx(deviation)
     assert half_width(VALUES) == pytest.approx(2.776 * deviation / 5**0.5, rel=1e-3)  # t with 4 degrees of freedom
     assert half_width([0.0, 1.0] * 15) == pytest.approx(2.045 * spread([0.0, 1.0] * 15) / 30**0.5, rel=1e-3)  # 29
-    assert sign_test(VALUES) == pytest.approx(12 / 32)  # 0, 1, 4 or 5 heads of 5
-    assert sign_test([1, 1, 1, 1, 1]) == pytest.approx(0.0625) and sign_test([0.0]) == 1.0
+    assert t_test(VALUES) == pytest.approx(float(stats.ttest_1samp(VALUES, 0).pvalue))
+    edge = [v - mean(VALUES) + half_width(VALUES) for v in VALUES]  # 0 lies on the interval's end
+    assert t_test(edge) == pytest.approx(0.05)
+    assert (t_test([1.0, 1.0]), t_test([0.0, 0.0]), t_test([3.0])) == (0.0, 1.0, 1.0)
     assert spread([1.0]) == 0 and half_width([1.0]) == float("inf")
 
 
 def test_differences_are_taken_seed_by_seed():
     mine, other = {"0": {"open": 0.8}, "1": {"open": 0.9}, "2": {"open": 1.0}}, {"1": {"open": 0.5}, "0": {"open": 0.7}}
     assert paired(mine, other, "open") == pytest.approx([0.1, 0.4])
+
+
+def test_a_table_of_differences_corrects_each_p_for_all_of_them():
+    """Of two arms one differs by 1 with a spread of 0.1 points, the other by nothing: Holm doubles the smaller p."""
+    figures = {
+        "real_only": {s: {"open": 0.5} for s in "012"},
+        "uniform": {s: {"open": 0.51 + d} for s, d in zip("012", (0.0, 0.001, -0.001), strict=True)},
+        "weighted": {s: {"open": 0.5 + d} for s, d in zip("012", (0.0, 0.01, -0.01), strict=True)},
+    }
+    p = float(stats.ttest_1samp([1.0, 1.1, 0.9], 0).pvalue)
+    _, _, uniform, weighted = difference_table({"u": "uniform", "w": "weighted"}, figures, "real_only")
+    assert f"p={p:.3f} ({2 * p:.2f})" in uniform and "+1.0 [" in uniform
+    assert "p=1.000 (1.00)" in weighted
 
 
 def test_rows_of_a_table_are_means_over_the_same_seeds():
@@ -159,7 +175,7 @@ def test_the_readmes_rows_are_committed_ones():
     lines = (DOCS.parent / "README.md").read_text().splitlines()
     committed = [cells(line) for line in (DOCS / "results.md").read_text().splitlines() if "±" in line]
     rows = [cells(line) for line in lines if line.startswith("|") and "±" in line]
-    assert len(rows) == 5
+    assert len(rows) == 4
     for title, *figures in rows:
         arm = re.findall(r"`(\w+)`", title)[0]
         assert [arm, "3", *figures] in [row[:6] for row in committed]

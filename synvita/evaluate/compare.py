@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from synvita.core.holm import holm
 from synvita.core.identity import Digests
 from synvita.core.progress import progress
 from synvita.core.run_tasks import find_task_of, own_tasks
@@ -20,7 +21,7 @@ from synvita.evaluate.difference import join, measure_of
 from synvita.evaluate.pairs import Rows, subsets
 from synvita.evaluate.results import arm_results
 from synvita.evaluate.sides import Side, against, labels, sides_of
-from synvita.evaluate.significance import BETTER, CANNOT_TELL, WORSE, holm, verdict
+from synvita.evaluate.significance import BETTER, CANNOT_TELL, WORSE, verdict
 
 TOO_FEW_PAIRS, TOO_FEW_VIDEOS, NO_FIGURE = "too few pairs", "too few videos", "no figure"
 LEAST_PAIRS = (

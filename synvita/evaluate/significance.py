@@ -1,8 +1,6 @@
-"""Is a difference more than chance? p-values from bootstrap draws, corrected where several tasks are looked at."""
+"""Is a difference more than chance? p-values from bootstrap draws (corrected for their number: `core/holm.py`)."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +19,6 @@ def two_sided_p(drawn: NDArray[np.float64]) -> float:
     """
     rarer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     return min(1.0, 2 * (rarer + 1) / (drawn.size + 1))
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number: the chance of any false alarm among them stays below the level.
-
-    The smallest of m counts m times, the next m - 1 times, and none less than the one before (Holm 1979).
-    """
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    corrected, largest = [0.0] * len(values), 0.0
-    for place, i in enumerate(order):
-        largest = max(largest, (len(values) - place) * values[i])
-        corrected[i] = min(1.0, largest)
-    return corrected
 
 
 def verdict(difference: float, p: float, level: float) -> str:

@@ -1,4 +1,4 @@
-"""Values over seeds as text: means, spreads, intervals, sign tests; rows of Markdown tables."""
+"""Values over seeds as text: means, spreads, intervals, p-values; rows of Markdown tables."""
 
 from __future__ import annotations
 
@@ -25,19 +25,24 @@ def half_width(values: list[float]) -> float:
     return math.inf if n < 2 else float(stats.t.ppf(0.975, n - 1)) * spread(values) / math.sqrt(n)
 
 
-def sign_test(values: list[float]) -> float:
-    """Two-sided p of as many equal signs if each were a coin toss; zeros are left out."""
+def t_test(values: list[float]) -> float:
+    """Two-sided p of a mean this far from 0 by Student's t, as `half_width`; 1 for one value, which says nothing."""
     from scipy import stats
 
-    signs = [v > 0 for v in values if v]
-    return float(stats.binomtest(sum(signs), len(signs)).pvalue) if signs else 1.0
+    if len(values) < 2:
+        return 1.0
+    if not spread(values):
+        return 0.0 if mean(values) else 1.0
+    return float(2 * stats.t.sf(abs(mean(values)) / spread(values) * math.sqrt(len(values)), len(values) - 1))
 
 
-def difference(points: list[float]) -> str:
-    """The mean of paired differences with its interval and the sign test's p."""
+def difference(points: list[float], corrected: float | None = None) -> str:
+    """The mean of paired differences with its interval, its p, and `corrected`: that p among others' (Holm)."""
     width = half_width(points)
     shown = f" [{mean(points) - width:+.1f}, {mean(points) + width:+.1f}]" if math.isfinite(width) else ""
-    return f"{mean(points):+.1f}{shown} p={sign_test(points):.2f}"
+    among = "" if corrected is None else f" ({corrected:.2f})"
+    p = t_test(points)
+    return f"{mean(points):+.1f}{shown} {'p<0.001' if p < 0.001 else f'p={p:.3f}'}{among}"
 
 
 def mean_and_spread(values: list[float | None]) -> str:

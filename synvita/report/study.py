@@ -1,12 +1,13 @@
-"""Studies over seeds as Markdown tables: means, spreads, paired differences with intervals and sign tests."""
+"""Studies over seeds as Markdown tables: means, spreads, paired differences with intervals and p-values."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from synvita.core.holm import holm
 from synvita.core.vocabulary import BASELINE, METHOD, ORACLE_ARM, study_figures
 from synvita.report import paper, table_6
-from synvita.report.seeds import difference, mean, mean_and_spread, row, spread
+from synvita.report.seeds import difference, mean, mean_and_spread, row, spread, t_test
 
 # The arms that a study's rows are compared with, seed by seed.
 BASES = {
@@ -80,20 +81,30 @@ def figure_table(rows: dict[str, str], arms: dict[str, Figures]) -> list[str]:
 
 
 def difference_table(rows: dict[str, str], arms: dict[str, Figures], base: str) -> list[str]:
-    """Paired differences to an arm, in points, with 95 % intervals over seeds and the sign test's p."""
-    lines = [
-        row([f"minus `{base}`", *(task.title for task in study_figures())]),
-        row(["---"] * (len(study_figures()) + 1)),
-    ]
-    for label, arm in rows.items():
-        if arm == base or arm not in arms or arm.partition("@")[2] != base.partition("@")[2]:
-            continue
+    """Paired differences to an arm, in points, with 95 % intervals over seeds, p by Student's t, and p corrected for
+    all differences of the table."""
+    tasks = study_figures()
+    others = {
+        label: arm
+        for label, arm in rows.items()
+        if arm != base and arm in arms and arm.partition("@")[2] == base.partition("@")[2]
+    }
+    points = {
+        (label, task.name): [100 * v for v in paired(arms[arm], arms[base], task.name)]
+        for label, arm in others.items()
+        for task in tasks
+    }
+    known = [values for values in points.values() if values]
+    corrected = iter(holm([t_test(values) for values in known]))
+    shown = {cell: difference(values, next(corrected)) if values else "" for cell, values in points.items()}
+    lines = [row([f"minus `{base}`", *(task.title for task in tasks)]), row(["---"] * (len(tasks) + 1))]
+    for label, arm in others.items():
+        common = len(set(arms[arm]) & set(arms[base]))
         cells = []
-        for task in study_figures():
-            values = [100 * v for v in paired(arms[arm], arms[base], task.name)]
-            common = len(set(arms[arm]) & set(arms[base]))
-            some = f" ({len(values)} of {common} seeds)" if len(values) < common else ""
-            cells.append(f"{difference(values)}{some}" if values else "")
+        for task in tasks:
+            number = len(points[label, task.name])
+            some = f" ({number} of {common} seeds)" if 0 < number < common else ""
+            cells.append(f"{shown[label, task.name]}{some}")
         lines.append(row([label, *cells]))
     return lines
 
@@ -153,8 +164,8 @@ def render(results: dict[str, Any]) -> str:
         "Made by `synvita study report` from `results.json`; do not edit. Mean ± standard deviation over seeds, in",
         "percent (AUC, mAP, accuracy). Every seed draws scenes, captions, clips, LoRA's start and the data's order",
         "anew; the tiny checkpoints are the shipped ones. Differences are paired by seed: mean [95 % interval by",
-        "Student's t] and the sign test's p. Studies share arms; a time is of those that the studies before it in DIR",
-        "had not trained.",
+        "Student's t], its p, and in brackets p corrected for all differences of the table (Holm). Studies share arms;",
+        "a time is of those that the studies before it in DIR had not trained.",
         "",
     ]
     if "recipe" in results:

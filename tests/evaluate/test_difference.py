@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from pair_files import entailment_rows, middle, naive_ap, naive_auc, resampled, retrieval_rows
 
+from synvita.core.holm import holm
 from synvita.evaluate.difference import entailment, join, questions, retrieval
-from synvita.evaluate.significance import holm, two_sided_p, verdict
+from synvita.evaluate.significance import two_sided_p, verdict
 
 DRAWS = 80
 

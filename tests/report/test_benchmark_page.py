@@ -178,7 +178,7 @@ def test_a_ranking_says_how_many_videos_have_no_score_and_where_ties_cut_it(run:
 def test_the_first_screen_speaks_of_real_videos_and_counts_benchmark_pairs(run: Path) -> None:
     page = write_report(run, results()).read_text()
     facts = page[page.index('<dl class="facts') : page.index("</dl>")]
-    assert "<dt>Videos</dt><dd>real ones, of your own</dd>" in facts and "World" not in facts
+    assert "<dt>Videos</dt> <dd>real ones, of your own</dd>" in facts and "World" not in facts
     assert "1,200 test pairs of 3 tests" in facts and "synvita study" not in facts
     assert "11.7 to 21.9 by the order of ties" in page
     assert "LLM, SSv2-Temporal, ATP-Hard: the tests that this run was asked, too." in page

@@ -37,12 +37,16 @@ def t_test(values: list[float]) -> float:
 
 
 def difference(points: list[float], corrected: float | None = None) -> str:
-    """The mean of paired differences with its interval, its p, and `corrected`: that p among others' (Holm)."""
-    width = half_width(points)
-    shown = f" [{mean(points) - width:+.1f}, {mean(points) + width:+.1f}]" if math.isfinite(width) else ""
+    """The mean of paired differences with its interval, its p, and `corrected`: that p among others' (Holm).
+
+    Of a single one just its value.
+    """
+    if len(points) < 2:
+        return f"{mean(points):+.1f}"
+    width, p = half_width(points), t_test(points)
+    shown = f"[{mean(points) - width:+.1f}, {mean(points) + width:+.1f}]"
     among = "" if corrected is None else f" ({corrected:.2f})"
-    p = t_test(points)
-    return f"{mean(points):+.1f}{shown} {'p<0.001' if p < 0.001 else f'p={p:.3f}'}{among}"
+    return f"{mean(points):+.1f} {shown} {'p<0.001' if p < 0.001 else f'p={p:.3f}'}{among}"
 
 
 def mean_and_spread(values: list[float | None]) -> str:

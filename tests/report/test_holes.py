@@ -129,7 +129,7 @@ def test_seeds_without_a_figure_are_no_values_of_a_mean_and_are_counted() -> Non
         }
     )
     assert "| uniform | 3 |  | 75.0 ± 7.1 (2 of 3 seeds) |" in text
-    assert "| uniform |  | +15.0 [-48.5, +78.5] p=0.50 (2 of 3 seeds) |" in text
+    assert "| uniform |  | +15.0 [-48.5, +78.5] p=0.205 (0.20) (2 of 3 seeds) |" in text
     assert "| uniform | 50.0 ± 0.0 (1 of 3 seeds) |" in text
     assert "| all | 25 % |  | 0.250 |" in text and "| flip | 0 % |  |  |" in text
 

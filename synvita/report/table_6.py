@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from synvita.core.vocabulary import find_task
@@ -90,7 +91,7 @@ def section(seeds: Seeds, seconds: dict[str, float], recipe: str = "") -> list[s
         "",
         "Real videos of the test triplets, each with its caption and its negative caption, scored as clips are: every",
         "scorer alone, the mean of every two, and of all. All are measured on the pairs that every scorer has scored.",
-        f"A score is {told}.",
+        *textwrap.wrap(f"A score is {told}.", 120),
         one if len(seeds) == 1 else several,
         *([f"No mean of two quantities: {'; '.join(apart)}."] if apart else []),
         *(pairs_line(seeds, test) for test in tests),

@@ -84,8 +84,12 @@ def test_a_bad_row_ends_a_measurement_unless_allowed(tmp_path):
     scores = files.synvita_scores(tmp_path / "s.csv", [("x.mp4", "a", 0.9), ("z.mp4", "e", 0.1)])
     with pytest.raises(ValueError, match=r"bad.csv:3: video: empty.*\(5 such; all: synvita benchmarks check"):
         measure_scores(str(table), "accuracy", None, scores)
+    with pytest.raises(ValueError, match="no pair"):  # its question lost a wrong option: it would be easier
+        measure_scores(str(table), "accuracy", None, scores, allow_missing=True)
+    table.write_text(table.read_text() + "x.mp4,f,1,whole\nx.mp4,g,0,whole\n")
+    scores = files.synvita_scores(tmp_path / "t.csv", [("x.mp4", "f", 0.3), ("x.mp4", "g", 0.6)])
     found = measure_scores(str(table), "accuracy", None, scores, allow_missing=True)
-    assert found["metrics"]["accuracy"]["value"] == 1.0 and "5 rows or groups are left out" in found["notes"][0]
+    assert found["metrics"]["accuracy"]["value"] == 0.0 and "5 rows or groups are left out" in found["notes"][0]
 
 
 def test_a_figure_that_nobody_knows_and_a_table_without_groups_are_refused(tmp_path):

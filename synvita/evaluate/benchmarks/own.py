@@ -18,11 +18,13 @@ KNOB = "--benchmark"
 
 @dataclass(frozen=True)
 class Checked:
-    """A table as it was read. bad: "file:line: reason", every row that no figure can be made of."""
+    """A table as it was read. bad: "file:line: reason", every row that no figure can be made of. holed: the groups
+    that have such a row."""
 
     loaded: Loaded
     bad: list[str]
     grouped: bool
+    holed: frozenset[str] = frozenset()
 
 
 def check(path: Path, metric: str | None = None, knob: str = KNOB) -> Checked:
@@ -42,24 +44,27 @@ def check(path: Path, metric: str | None = None, knob: str = KNOB) -> Checked:
         raise ValueError(f"{knob}: {path}: {metric} needs the column group (or query), it has {', '.join(columns)}")
     entries: list[Entry] = []
     bad: list[str] = []
+    holed: set[str] = set()
     first: dict[tuple[str, ...], Entry] = {}
     for row in rows:
         try:
             entry = _entry(row, group, path.stem, metric)
         except ValueError as error:
             bad.append(str(error))
+            holed.add(str(row.fields.get(group or "", "")).strip())
             continue
         key = (*entry.pair, entry.row["query"] if group or metric == "map" else "")
         there = first.setdefault(key, entry)
         if there is not entry:
             same = "the same label" if there.row["label"] == entry.row["label"] else "another label"
             bad.append(f"{entry.where}: video and caption as in {there.where}, with {same}; keep one")
+            holed.add(entry.row["query"])
             continue
         entries.append(entry)
     loaded = Loaded(entries, [path], rows=len(rows))
     if metric is not None and entries:
         bad += _of_groups(loaded, KINDS[metric][0])
-    return Checked(loaded, bad, group is not None)
+    return Checked(loaded, bad, group is not None, frozenset(holed))
 
 
 def _entry(row: Row, group: str | None, stem: str, metric: str | None) -> Entry:
@@ -88,7 +93,8 @@ def _of_groups(loaded: Loaded, kind: str) -> list[str]:
 def load_own(path: Path, metric: str | None, allow_missing: bool = False, knob: str = KNOB) -> Loaded:
     """The pairs of a table without a bad row.
 
-    With `allow_missing` bad rows (and with them their groups) are left out and noted.
+    With `allow_missing` bad rows are left out and noted, and with them the questions and minimal pairs that they belong
+    to: without one of its wrong options a question would be easier.
 
     Raises:
         ValueError: no metric; a bad row, the first by file:line with how many there are.
@@ -102,14 +108,15 @@ def load_own(path: Path, metric: str | None, allow_missing: bool = False, knob: 
     loaded = checked.loaded
     kind = KINDS[metric][0]
     if checked.bad:
-        loaded = _sound(loaded, kind)
+        loaded = _sound(loaded, kind, checked.holed)
         loaded.notes.append(f"{len(checked.bad)} rows or groups are left out; the first: {checked.bad[0]}")
     check_answerable(loaded, kind, knob)
     return loaded
 
 
-def _sound(loaded: Loaded, kind: str) -> Loaded:
+def _sound(loaded: Loaded, kind: str, holed: frozenset[str]) -> Loaded:
     if kind == "entailment":
         return loaded
-    kept = [some for some in loaded.by_query().values() if not _of_groups(Loaded(some, loaded.files), kind)]
+    whole = {query: some for query, some in loaded.by_query().items() if kind == "retrieval" or str(query) not in holed}
+    kept = [some for some in whole.values() if not _of_groups(Loaded(some, loaded.files), kind)]
     return Loaded([entry for some in kept for entry in some], loaded.files, rows=loaded.rows)

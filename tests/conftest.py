@@ -42,6 +42,16 @@ def small_run(tmp_path_factory) -> Path:
     return run
 
 
+@pytest.fixture
+def nothing_loaded():
+    """No model is kept from one test's questions to another's: they patch its parts."""
+    from synvita.evaluate import ask
+
+    ask.loaded.key = ()
+    yield
+    ask.loaded.key = ()
+
+
 @pytest.fixture(scope="session")
 def checkpoints() -> Path:
     """The folder of the shipped tiny checkpoints."""

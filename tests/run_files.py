@@ -2,8 +2,9 @@
 
 from synvita.core.artefacts import TRUTH, clips_file, default_weights, scores_file, stamp_weights, weights_file
 from synvita.core.names import folder_name
-from synvita.core.records import ClipWeight
+from synvita.core.records import Clip, ClipWeight, Triplet
 from synvita.core.store import read_records, write_records
+from synvita.core.write_video import write_video
 from synvita.executors import local
 from synvita.recipes import MINI_SCORERS as MINI
 
@@ -11,6 +12,23 @@ from synvita.recipes import MINI_SCORERS as MINI
 def write_clips(run, clips):
     for generator in {clip.generator for clip in clips}:
         write_records(clips_file(run, generator), [clip for clip in clips if clip.generator == generator])
+
+
+def write_clip_run(run, videos, broken=3):
+    """A triplet and a clip of these frames each, linked; one file is no video."""
+    clips, triplets, links = [], [], []
+    for i, frames in enumerate(videos):
+        clip, triplet, caption = f"c{i:02}", f"t{i:02}", f"a red cross {i}"
+        file = f"clips/made/{clip}.mp4"
+        write_video(run / file, frames, 8)
+        clips.append(Clip(clip, caption, "made", "1", {}, 0, file))
+        triplets.append(Triplet(triplet, "v.mp4", f"a blue ring {i}", caption))
+        links.append({"triplet_id": triplet, "clip_id": clip})
+    (run / clips[broken].file).write_bytes(b"no video")
+    write_records(run / "triplets.jsonl", triplets)
+    write_clips(run, clips)
+    write_records(run / "clip_of_triplet.jsonl", links)
+    return run
 
 
 def write_scores(run, scores):

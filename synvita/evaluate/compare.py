@@ -24,9 +24,8 @@ from synvita.evaluate.sides import Side, against, labels, sides_of
 from synvita.evaluate.significance import BETTER, CANNOT_TELL, WORSE, verdict
 
 TOO_FEW_PAIRS, TOO_FEW_VIDEOS, NO_FIGURE = "too few pairs", "too few videos", "no figure"
-LEAST_PAIRS = (
-    50  # (of questions: questions; of minimal pairs: groups) below it an interval is shown and no verdict given
-)
+# Of questions: questions; of minimal pairs: groups. With fewer an interval is shown and no verdict given.
+LEAST_PAIRS = 50
 LEAST_VIDEOS = 20  # what is drawn; the bootstrap of a handful is far too sure
 VERDICTS = (BETTER, WORSE, CANNOT_TELL, TOO_FEW_PAIRS, TOO_FEW_VIDEOS, NO_FIGURE)
 DRAWS = 2000  # the smallest p is 2 / (draws + 1); corrected for ten tasks that is 0.01

@@ -131,6 +131,17 @@ def vitatecs(folder, rows=13_838):
         write_lines(folder / f"{aspect}.jsonl", told)
 
 
+def own_run(folder):
+    """A run folder of one's own triplets, of which nobody was asked."""
+    from synvita.cli import main
+
+    (folder / "training.mp4").write_bytes(b"not looked at")
+    row = {"video": "training.mp4", "caption": "a dog runs", "negative_caption": "a cat runs"}
+    table = write(folder / "t.csv", [row])
+    assert main(["triplets", "import", str(table), "--run", str(folder / "run")]) == 0
+    return folder / "run"
+
+
 def read(path):
     with Path(path).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -30,12 +30,7 @@ HOME = "models/mini-video-llava"
 MINI = Base(HOME, "mini-video-llava", Loading(), {"dtype": "float32"})
 
 
-@pytest.fixture(autouse=True)
-def nothing_loaded():
-    """By another test: a model is kept for the next task."""
-    ask.loaded.key = ()
-    yield
-    ask.loaded.key = ()
+pytestmark = pytest.mark.usefixtures("nothing_loaded")
 
 
 def rows(stage, run):

@@ -12,7 +12,6 @@ from synvita.cli import main
 from synvita.cli.exits import holes
 from synvita.core.run_tasks import find_task_of, own_tasks, tasks_of
 from synvita.core.write_video import write_video
-from synvita.evaluate import ask
 from synvita.evaluate.benchmarks.into_run import put_own
 from synvita.evaluate.benchmarks.videos import find_videos
 from synvita.evaluate.config import EvaluateConfig
@@ -27,22 +26,12 @@ CAPTIONS = ["a small red cross moving left", "two purple objects blinking", "a r
 QUICK = ["--workers", "1", "--evaluate.draws", "20"]
 
 
-@pytest.fixture(autouse=True)
-def nothing_loaded():
-    ask.loaded.key = ()
-    yield
-    ask.loaded.key = ()
+pytestmark = pytest.mark.usefixtures("nothing_loaded")
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A run folder of one's own triplets, of which nobody was asked."""
-    table = [{"video": "training.mp4", "caption": "a dog runs", "negative_caption": "a cat runs"}]
-    (tmp_path / "training.mp4").write_bytes(b"not looked at")
-    assert (
-        main(["triplets", "import", str(files.write(tmp_path / "t.csv", table)), "--run", str(tmp_path / "run")]) == 0
-    )
-    return tmp_path / "run"
+    return files.own_run(tmp_path)
 
 
 def touch(folder, *names):

@@ -10,7 +10,6 @@ from run_files import write_records
 
 from synvita.cli import main
 from synvita.core.write_video import write_video
-from synvita.evaluate import ask
 from synvita.evaluate.benchmarks.into_run import put
 from synvita.evaluate.tasks import tasks as tasks_of
 from synvita.evaluate.tasks import write_pairs
@@ -21,22 +20,12 @@ from synvita.videollm.visual import VisualStore
 PAIRS = "models/mini-video-llava/pairs/off_the_shelf/0/timeblind.jsonl"
 
 
-@pytest.fixture(autouse=True)
-def nothing_loaded():
-    ask.loaded.key = ()
-    yield
-    ask.loaded.key = ()
+pytestmark = pytest.mark.usefixtures("nothing_loaded")
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A run folder of one's own triplets, of which nobody was asked."""
-    table = [{"video": "training.mp4", "caption": "a dog runs", "negative_caption": "a cat runs"}]
-    (tmp_path / "training.mp4").write_bytes(b"not looked at")
-    assert (
-        main(["triplets", "import", str(files.write(tmp_path / "t.csv", table)), "--run", str(tmp_path / "run")]) == 0
-    )
-    return tmp_path / "run"
+    return files.own_run(tmp_path)
 
 
 def videos(folder, instances, size=(8, 32, 32, 3)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from run_files import write_clips
+from run_files import write_clip_run
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
@@ -17,10 +17,8 @@ from transformers import PreTrainedTokenizerFast as Fast
 
 from synvita.core import decoder
 from synvita.core.frame_rules import FramePolicy
-from synvita.core.records import Clip, Triplet
 from synvita.core.shared_decoder import SharedDecoder
 from synvita.core.stage import Resources
-from synvita.core.store import write_records
 from synvita.core.video import Sampled, sample_video, sample_videos
 from synvita.core.video_file import VideoError
 from synvita.core.write_video import write_video
@@ -184,18 +182,7 @@ def stages(names=("llava", "video_llm", "world_truth")):
 
 @pytest.fixture
 def run(tmp_path):
-    folder, clips, triplets = tmp_path / "run", [], []
-    for i in range(CLIPS):
-        file = f"clips/made/c{i:02}.mp4"
-        write_video(folder / file, wide(i)[:, :32, :32], 8)
-        clips.append(Clip(f"c{i:02}", f"a red cross {i}", "made", "1", {}, 0, file))
-        triplets.append(Triplet(f"t{i:02}", "v.mp4", f"a blue ring {i}", f"a red cross {i}"))
-    (folder / "clips/made/c03.mp4").write_bytes(b"no video")
-    write_records(folder / "triplets.jsonl", triplets)
-    write_clips(folder, clips)
-    links = [{"triplet_id": f"t{i:02}", "clip_id": f"c{i:02}"} for i in range(CLIPS)]
-    write_records(folder / "clip_of_triplet.jsonl", links)
-    return folder
+    return write_clip_run(tmp_path / "run", [wide(i)[:, :32, :32] for i in range(CLIPS)])
 
 
 def made(run):

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_files import write_clips
+from run_files import write_clip_run
 
-from synvita.core.records import Clip, Triplet
-from synvita.core.store import parse_lines, write_records
-from synvita.core.write_video import write_video
+from synvita.core.store import parse_lines
 from synvita.how import How
 from synvita.stages import score
 from synvita.weigh.stage import ScoreClips, scorer_part
@@ -56,18 +54,7 @@ def own(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    folder, clips, triplets = tmp_path / "run", [], []
-    for i in range(CLIPS):
-        file = f"clips/made/c{i:02}.mp4"
-        write_video(folder / file, np.full((4, 16, 16, 3), 12 * i, np.uint8), 4)
-        clips.append(Clip(f"c{i:02}", f"a red cross {i}", "made", "1", {}, 0, file))
-        triplets.append(Triplet(f"t{i:02}", "v.mp4", f"a blue ring {i}", f"a red cross {i}"))
-    (folder / "clips/made/c03.mp4").write_bytes(b"no video")
-    write_records(folder / "triplets.jsonl", triplets)
-    write_clips(folder, clips)
-    links = [{"triplet_id": f"t{i:02}", "clip_id": f"c{i:02}"} for i in range(CLIPS)]
-    write_records(folder / "clip_of_triplet.jsonl", links)
-    return folder
+    return write_clip_run(tmp_path / "run", [np.full((4, 16, 16, 3), 12 * i, np.uint8) for i in range(CLIPS)])
 
 
 def stages(*names):

@@ -7,7 +7,7 @@ import pytest
 
 from synvita.cli import main
 from synvita.evaluate.benchmarks.measure import measure_scores
-from synvita.evaluate.benchmarks.own import check
+from synvita.evaluate.benchmarks.own import check, load_own
 from synvita.evaluate.config import EvaluateConfig
 
 ROWS = [
@@ -90,6 +90,16 @@ def test_a_bad_row_ends_a_measurement_unless_allowed(tmp_path):
     scores = files.synvita_scores(tmp_path / "t.csv", [("x.mp4", "f", 0.3), ("x.mp4", "g", 0.6)])
     found = measure_scores(str(table), "accuracy", None, scores, allow_missing=True)
     assert found["metrics"]["accuracy"]["value"] == 0.0 and "5 rows or groups are left out" in found["notes"][0]
+
+
+@pytest.mark.parametrize("bad", ["x.mp4,,0,1", "x.mp4,b,0,1"], ids=["no caption", "a pair twice"])
+def test_a_question_that_loses_an_option_is_left_out_whole(tmp_path, bad):
+    """Its right option would win against one wrong option less."""
+    table = tmp_path / "t.csv"
+    table.write_text(f"video,caption,label,group\nx.mp4,a,1,1\nx.mp4,b,0,1\n{bad}\nx.mp4,f,1,2\nx.mp4,g,0,2\n")
+    loaded = load_own(table, "accuracy", allow_missing=True)
+    assert [entry.row["caption"] for entry in loaded.entries] == ["f", "g"]
+    assert len(load_own(table, "map", allow_missing=True).entries) == 4  # a ranking stays, with a video less
 
 
 def test_a_figure_that_nobody_knows_and_a_table_without_groups_are_refused(tmp_path):

@@ -64,6 +64,17 @@ def test_behind_a_prefix_that_nobody_reads_questions_get_the_states_that_they_ge
     torch.testing.assert_close(found[0][1, :1], found[1][1, :1])
 
 
+def test_a_shorter_list_of_columns_is_filled_up_behind_a_root_of_any_length():
+    """With columns that have a row of the mask: a root has none, however long it is."""
+    rows = [
+        [Segment(list(range(3, 30))), Segment([31, 32], 0), Segment([33], 0)],
+        [Segment(list(range(3, 30))), Segment([34], 0)],
+    ]
+    found = [hidden_states(decoder(able), pack(rows), -200, read=[[28, 29], [27]]) for able in (True, False)]
+    torch.testing.assert_close(found[0][0], found[1][0])
+    torch.testing.assert_close(found[0][1, 0], found[1][1, 0])
+
+
 def test_only_what_is_read_goes_through_the_last_layers_queries_and_feed_forward_part():
     language, rows = decoder(True), []
     last = language.layers[-1]
